@@ -1,0 +1,1 @@
+"""A PandA as an ophyd-async device, without an IOC."""

@@ -1,0 +1,1 @@
+"""A simulated PandA: its two TCP ports, its box and its world."""
