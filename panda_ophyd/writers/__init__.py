@@ -1,0 +1,29 @@
+"""Where rows go: one class per file format, found by mimetype; nothing else knows the formats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from panda_ophyd.writers.base import (
+    CHUNK_ROWS,
+    DIED,
+    Dataset,
+    Verdict,
+    Writer,
+    check_dataset_names,
+)
+from panda_ophyd.writers.hdf5 import Hdf5Writer
+
+WRITERS: Mapping[str, type[Writer]] = {Hdf5Writer.mimetype: Hdf5Writer}
+"""Mimetype as announced in documents to the class that writes it."""
+
+__all__ = [
+    "CHUNK_ROWS",
+    "DIED",
+    "WRITERS",
+    "Dataset",
+    "Hdf5Writer",
+    "Verdict",
+    "Writer",
+    "check_dataset_names",
+]

@@ -1,0 +1,192 @@
+"""HDF5 that can be read while it grows: one 1-D dataset per column, single writer, many readers.
+
+In SWMR mode HDF5 can extend datasets and change attributes that exist, but not make new
+ones. What is known when an acquisition starts is therefore written before the mode is
+switched on, and the verdict is there from then on too, saying that nothing is complete.
+`close` changes its values in place, which uses the same mechanism as a growing dataset.
+Closing the file and opening it again to add attributes would be less robust: for a moment
+no reader could open it, readers that have it open may be confused, and dying in that
+moment leaves a file that needs repair. Values changed in place must keep their size, so
+``end_reason`` is a string of fixed length (h5py returns it as bytes).
+
+Source: HDF5 documentation, "Single Writer Multiple Reader".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from panda_ophyd.errors import WriterError
+from panda_ophyd.writers.base import (
+    DIED,
+    Attribute,
+    Dataset,
+    Verdict,
+    Writer,
+    check_dataset_names,
+)
+
+REASON_BYTES = 128
+"""Room for the reason in the file; longer ones are cut."""
+
+_FAILURES = (OSError, RuntimeError, ValueError, TypeError, KeyError)
+"""What h5py makes of HDF5's error classes."""
+
+_ADVICE: dict[type[OSError], str] = {
+    FileExistsError: "exists already and is never overwritten; choose another name",
+    FileNotFoundError: "its directory does not exist; create it first",
+    NotADirectoryError: "its directory is a file; choose another place",
+    PermissionError: "this process may not write there; choose another place",
+}
+
+
+class Hdf5Writer(Writer):
+    """Write one HDF5 file; read it meanwhile with ``h5py.File(path, swmr=True)``."""
+
+    mimetype: ClassVar[str] = "application/x-hdf5"
+    suffix: ClassVar[str] = ".h5"
+
+    def __init__(self) -> None:
+        self._path = Path()
+        self._file: h5py.File | None = None
+        self._datasets: dict[str, h5py.Dataset] = {}
+        self._rows = 0
+
+    @property
+    @override
+    def rows(self) -> int:
+        return self._rows
+
+    @override
+    def create(self, path: Path) -> None:
+        if self._path != Path():
+            raise WriterError(path, f"this writer has already written {self._path}")
+        try:
+            path.open("xb").close()
+        except OSError as failure:
+            advice = _ADVICE.get(type(failure), f"{failure.strerror}; choose another place")
+            raise WriterError(path, advice) from failure
+        self._path = path
+        with self._blamed("cannot be made an HDF5 file"):
+            self._file = h5py.File(path, "w", libver="latest")
+
+    @override
+    def open(self, datasets: Sequence[Dataset], attributes: Mapping[str, Attribute]) -> None:
+        check_dataset_names([dataset.name for dataset in datasets])
+        file = self._opened()
+        with self._blamed("cannot take the datasets"):
+            for name, value in attributes.items():
+                file.attrs[name] = value
+            file.attrs["complete"] = np.bool_(DIED.complete)
+            file.attrs["rows"] = np.int64(DIED.rows)
+            file.attrs["suspect_row"] = np.int64(DIED.suspect_row)
+            file.attrs["end_reason"] = _fixed(DIED.end_reason)
+            for dataset in datasets:
+                made = file.create_dataset(
+                    dataset.name,
+                    shape=(0,),
+                    maxshape=(None,),
+                    chunks=(dataset.chunk,),
+                    dtype=dataset.dtype,
+                )
+                for name, value in dataset.attributes.items():
+                    made.attrs[name] = value
+                self._datasets[dataset.name] = made
+            file.swmr_mode = True
+
+    @override
+    def append(self, columns: Mapping[str, NDArray[Any]]) -> None:
+        self._opened()
+        added = self._common_length(columns)
+        rows = self._rows + added
+        try:
+            with self._blamed(f"cannot take rows {self._rows} to {rows - 1}"):
+                for name, dataset in self._datasets.items():
+                    dataset.resize((rows,))
+                    dataset[self._rows : rows] = columns[name]
+        except WriterError:
+            self._undo_append()
+            raise
+        self._rows = rows
+
+    @override
+    def flush(self) -> int:
+        file = self._opened()
+        with self._blamed(f"cannot be flushed at row {self._rows}"):
+            file.flush()
+        return self._rows
+
+    @override
+    def close(self, verdict: Verdict = DIED) -> None:
+        file, self._file = self._file, None
+        if file is None:
+            return
+        with self._blamed("cannot be closed"):
+            try:
+                self._settle(file, verdict)
+            finally:
+                self._datasets.clear()
+                file.close()
+
+    def _settle(self, file: h5py.File, verdict: Verdict) -> None:
+        """Write the verdict, after the rows it vouches for have reached the disk."""
+        file.flush()
+        descriptor = os.open(self._path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if not self._datasets:
+            return
+        file.attrs.modify("complete", np.bool_(verdict.complete))
+        file.attrs.modify("rows", np.int64(verdict.rows))
+        file.attrs.modify("suspect_row", np.int64(verdict.suspect_row))
+        file.attrs.modify("end_reason", _fixed(verdict.end_reason))
+
+    def _common_length(self, columns: Mapping[str, NDArray[Any]]) -> int:
+        lengths = {name: len(values) for name, values in columns.items()}
+        if lengths.keys() != self._datasets.keys():
+            odd = sorted(lengths.keys() ^ self._datasets.keys())
+            raise WriterError(self._path, f"columns and datasets differ by {', '.join(odd)}")
+        if len(set(lengths.values())) > 1:
+            raise WriterError(self._path, f"columns have unequal lengths: {lengths}")
+        return next(iter(lengths.values()), 0)
+
+    def _undo_append(self) -> None:
+        for dataset in self._datasets.values():
+            # The first failure is the one that matters; this one only leaves its trace
+            with contextlib.suppress(*_FAILURES):
+                dataset.resize((self._rows,))
+
+    def _opened(self) -> h5py.File:
+        if self._file is None:
+            raise WriterError(self._path, "is not open")
+        return self._file
+
+    @contextlib.contextmanager
+    def _blamed(self, what: str) -> Generator[None]:
+        """Turn whatever h5py raises into a `WriterError` that names the file."""
+        try:
+            yield
+        except _FAILURES as failure:
+            raise WriterError(self._path, f"{what}: {_cause(failure)}") from failure
+
+
+def _fixed(text: str) -> NDArray[np.bytes_]:
+    """Return text as a scalar of fixed size, cut at a character's boundary."""
+    data = text.encode()[:REASON_BYTES].decode(errors="ignore").encode()
+    return np.array(data, dtype=h5py.string_dtype("utf-8", REASON_BYTES))
+
+
+def _cause(failure: BaseException) -> str:
+    text = " ".join(str(failure).split())
+    return text or type(failure).__name__
