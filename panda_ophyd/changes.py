@@ -1,11 +1,28 @@
-"""What changes on the box reaches its subscribers through one poll of ``*CHANGES?``."""
+"""What changes on the box reaches its subscribers through one poll of ``*CHANGES?``.
+
+The server lists what changed since the same connection last asked, so the poller has a
+connection of its own, and a line lost is a change lost: any failure of a poll ends it. A
+target listed again with the text it had is news too: a bit that was listed is a bit that
+moved, so it pulsed and came back between two polls.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from panda_ophyd.client import PandaClient
+
+logger = logging.getLogger(__name__)
+
+# by the first character that cannot be part of a name, never by how the line ends: text may
+# well end in "<" or "(error)"
+_LINE = re.compile(r"([A-Za-z0-9_.*]+)(?:(=)(.*)|(<)| \(error\))", re.ASCII | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +34,18 @@ class ChangeError:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One line of a reply to ``*CHANGES?``."""
+    """One line of a reply to ``*CHANGES?``.
+
+    Attributes:
+        target: on the wire, ``PULSE1.DELAY``, ``*METADATA.DESIGN``.
+        text: the new value; None for a table or a multi-line text, whose content has to be
+            fetched, and for an error.
+        error: the server could not put the value into text.
+        repeated: the target was listed before, with the same text. A bit then pulsed
+            between two polls. Of other fields it means little: each new value of a
+            ``read`` field is listed twice, and writing the same value lists it as well.
+        timestamp: when the reply came, seconds since 1970.
+    """
 
     target: str
     text: str | None
@@ -26,8 +54,27 @@ class Change:
     timestamp: float
 
 
+def parse_line(line: str) -> tuple[str, str | None, bool] | None:
+    """Read one line of ``*CHANGES?``: target, text, error; None if it is none.
+
+    Source: protocol.md 6.3.
+    """
+    match = _LINE.fullmatch(line)
+    if match is None:
+        return None
+    text = match[3] if match[2] else None
+    return match[1], text, not (match[2] or match[4])
+
+
 class ChangePoller:
-    """Polls ``*CHANGES?`` on a connection of its own."""
+    """Polls ``*CHANGES?`` on a connection of its own. Single use, like its client.
+
+    Args:
+        client: connected, and nobody else's.
+        normal_period: seconds from poll to poll while there are subscribers.
+        fast_period: seconds while somebody waits for a value (`expect`).
+        idle_period: seconds while nobody subscribes.
+    """
 
     def __init__(
         self,
@@ -37,29 +84,139 @@ class ChangePoller:
         fast_period: float = 0.02,
         idle_period: float = 1.0,
     ) -> None:
-        raise NotImplementedError
+        self._client = client
+        self._normal_period = normal_period
+        self._fast_period = fast_period
+        self._idle_period = idle_period
+        self._subscribers: dict[str, dict[object, Callable[[Change], None]]] = {}
+        self._values: dict[str, str | ChangeError] = {}
+        self._pulses: dict[str, float] = {}
+        self._warned: set[str] = set()
+        self._expected_until = 0.0
+        self._wake = asyncio.Event()
 
     @property
     def values(self) -> Mapping[str, str | ChangeError]:
-        """Latest text by target."""
-        raise NotImplementedError
+        """The latest text by target, of everything but tables and multi-line texts; a live view."""
+        return MappingProxyType(self._values)
 
     async def first(self) -> dict[str, str | ChangeError]:
-        """Fetch everything."""
-        raise NotImplementedError
+        """Fetch everything that the server reports: the first poll of a connection lists it all.
+
+        Returns:
+            What `values` has then.
+
+        Raises:
+            CommandError: the server refused.
+            PandaConnectionError: the connection was lost.
+            PandaTimeoutError: the server did not answer in time.
+            ProtocolError: the reply was none.
+        """
+        await self._poll()
+        return dict(self._values)
 
     def subscribe(self, target: str, callback: Callable[[Change], None]) -> Callable[[], None]:
-        """Have the callback called with each change of a target; returns how to end that."""
-        raise NotImplementedError
+        """Have the callback called with each change of a target from now on.
+
+        It is called in the event loop and must not block. What it raises goes to the
+        loop's exception handler; other subscribers are served all the same.
+
+        Returns:
+            What ends the subscription; calling it again does nothing.
+        """
+        key = object()
+        self._subscribers.setdefault(target, {})[key] = callback
+        if self._period() > self._fast_period:
+            self._wake.set()
+
+        def unsubscribe() -> None:
+            callbacks = self._subscribers.get(target, {})
+            callbacks.pop(key, None)
+            if not callbacks:
+                self._subscribers.pop(target, None)
+
+        return unsubscribe
 
     def expect(self, seconds: float = 2.0) -> None:
-        """Poll fast for a while: somebody waits for a value."""
-        raise NotImplementedError
+        """Poll fast for that many seconds, the first time at once: somebody waits for a value."""
+        if self._period() > self._fast_period:
+            self._wake.set()
+        self._expected_until = max(self._expected_until, time.monotonic() + seconds)
 
     def pulsed_since(self, target: str, monotonic_time: float) -> bool:
-        """Return whether a target was listed unchanged after that time."""
-        raise NotImplementedError
+        """Return whether a reply since then listed the target with the text it had before.
+
+        The pulse itself can be older by up to one period.
+
+        Args:
+            target: on the wire, of a bit.
+            monotonic_time: a ``time.monotonic()``, seconds.
+        """
+        return self._pulses.get(target, float("-inf")) > monotonic_time
 
     async def run(self) -> None:
-        """Poll until cancelled or the connection is lost."""
-        raise NotImplementedError
+        """Poll until cancelled.
+
+        Raises:
+            CommandError: the server refused.
+            PandaConnectionError: the connection was lost.
+            PandaTimeoutError: the server did not answer in time; the changes in that
+                reply are lost, so this connection is of no more use.
+            ProtocolError: a reply was none.
+        """
+        while True:
+            self._wake.clear()
+            started = time.monotonic()
+            await self._poll()
+            took = time.monotonic() - started
+            # a slow link is not asked more than half of the time
+            pause = max(self._period() - took, min(took, self._period()))
+            try:
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    def _period(self) -> float:
+        if time.monotonic() < self._expected_until:
+            return self._fast_period
+        return self._normal_period if self._subscribers else self._idle_period
+
+    async def _poll(self) -> None:
+        lines = await self._client.query_lines("*CHANGES")
+        timestamp, monotonic_time = time.time(), time.monotonic()
+        changes: list[Change] = []
+        for line in lines:
+            parsed = parse_line(line)
+            if parsed is None:
+                self._warn(line)
+            else:
+                changes.append(self._note(*parsed, timestamp, monotonic_time))
+        # told only when all is noted, so that a subscriber sees the values of one moment
+        for change in changes:
+            self._tell(change)
+
+    def _note(
+        self, target: str, text: str | None, error: bool, timestamp: float, monotonic_time: float
+    ) -> Change:
+        value = ChangeError(target) if error else text
+        repeated = value is not None and self._values.get(target) == value
+        if value is not None:
+            self._values[target] = value
+        if repeated:
+            self._pulses[target] = monotonic_time
+        return Change(target, text, error, repeated, timestamp)
+
+    def _tell(self, change: Change) -> None:
+        for callback in tuple(self._subscribers.get(change.target, {}).values()):
+            try:
+                callback(change)
+            except Exception as error:  # noqa: BLE001, a subscriber's fault is not the others'
+                message = f"A subscriber to {change.target} failed"
+                context = {"message": message, "exception": error}
+                asyncio.get_running_loop().call_exception_handler(context)
+
+    def _warn(self, line: str) -> None:
+        if line not in self._warned:
+            self._warned.add(line)
+            logger.warning("*CHANGES? line %r means nothing to this driver; skipped", line)

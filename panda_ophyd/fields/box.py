@@ -18,6 +18,7 @@ MetadataKind: TypeAlias = Literal["string", "multiline", "constant"]
 
 DEFAULT_CLOCK_FREQUENCY = 125_000_000
 """Hz, of every box whose server does not know ``*CLOCK_FREQ``."""
+TIME_UNITS = ("min", "s", "ms", "us")
 
 _SCHEMA = 1
 _VERSION = re.compile(r"(\d+)\.(\d+)")
@@ -33,7 +34,8 @@ class FieldInfo:
         subtype: ``enum``; empty for the classes that have none.
         seq: position in the block's configuration.
         description: the server's own words, empty if it has none.
-        problem: why this field can only be a plain string, empty if nothing is wrong.
+        problem: why this field can only be plain text, empty if nothing is wrong.
+        readable: whether the server answered a query of a field with a problem.
         labels: of an enum.
         maximum: of a uint.
         units, scale, offset: of a scalar.
@@ -48,6 +50,7 @@ class FieldInfo:
     seq: int
     description: str = ""
     problem: str = ""
+    readable: bool = True
     labels: tuple[str, ...] = ()
     maximum: int | None = None
     units: str = ""
@@ -125,7 +128,7 @@ class BoxInfo:
     capture_words: tuple[CaptureWord, ...] = ()
     capture_options: tuple[str, ...] = ()
     capture_choices: tuple[str, ...] = ()
-    time_units: tuple[str, ...] = ("min", "s", "ms", "us")
+    time_units: tuple[str, ...] = TIME_UNITS
     metadata: tuple[MetadataInfo, ...] = ()
     _words: dict[str, str] = field(
         default_factory=dict[str, str], init=False, repr=False, compare=False

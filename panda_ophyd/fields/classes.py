@@ -240,7 +240,9 @@ def plain(place: Place) -> Signals:
     server's own error, while a missing RW could not be made up for.
     """
     access = Access.R if place.field.cls == "read" else Access.RW
-    yield place.value(access, codecs.text_codec(place.target))
+    value = place.value(access, codecs.text_codec(place.target))
+    reported = (place.field.cls, place.field.subtype) in FIELD_CLASSES
+    yield replace(value, reported=reported, readable=place.field.readable)
 
 
 def block_signals(box: BoxInfo, block: BlockInfo, number: int) -> list[SignalSpec]:

@@ -1,4 +1,4 @@
-"""A codec accepts whatever plainly means a value of its field, and refuses the rest with the reason.
+"""A codec accepts whatever plainly means a value of its field and refuses the rest, saying why.
 
 Numbers are sent so that the server can only read them one way: integers in decimal
 without leading zeros (it takes ``010`` for octal), reals with every digit they have.

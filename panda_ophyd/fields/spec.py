@@ -33,7 +33,7 @@ class Codec:
             what does not fit. A table gives base64 lines joined by LF.
     """
 
-    datatype: type[bool] | type[int] | type[float] | type[str] | Literal["table"]
+    datatype: type[bool | int | float | str] | Literal["table"]
     decode: Callable[[str], Any]
     encode: Callable[[object], str]
 
