@@ -1,0 +1,175 @@
+"""The FIFO of the control connection: each reply goes to the oldest request without one.
+
+The whole theory: the server answers in order, so a FIFO of slots is all the matching there is.
+Write, append the slot, only then await. A caller that gives up leaves its slot in place, deaf,
+to eat the reply that still comes; without it every later answer would be off by one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from typing_extensions import override
+
+from panda_ophyd.client.wire import Wire
+from panda_ophyd.control import Err, Lines, Query, Reply, ReplyParser, Request, encode, first_line
+from panda_ophyd.errors import PandaConnectionError, PandaTimeoutError, ProtocolError
+
+WRITE_BUFFER_BYTES = 1024 * 1024
+"""Unsent bytes beyond which callers wait before adding more: 40,000 pipelined queries, or a
+quarter of the largest table there is."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Slot:
+    """Requests written together, and who waits for their replies; deaf once that is done."""
+
+    requests: Sequence[Request]
+    future: asyncio.Future[list[Reply]]
+    replies: list[Reply] = field(default_factory=list[Reply])
+
+    @property
+    def missing(self) -> int:
+        return len(self.requests) - len(self.replies)
+
+
+class ControlWire(Wire):
+    """The control connection as the event loop sees it.
+
+    Args:
+        where: ``host:port``, for messages.
+
+    Attributes:
+        round_trips: how often something was written and then waited for.
+        on_lost: called once, after all waiters were told, if the connection is lost.
+    """
+
+    def __init__(self, where: str) -> None:
+        super().__init__(where)
+        self.round_trips = 0
+        self.on_lost: Callable[[Exception], None] | None = None
+        self._parser = ReplyParser()
+        self._slots: deque[_Slot] = deque()
+        self._writable = asyncio.Event()
+        self._writable.set()
+
+    async def ask(self, requests: Sequence[Request], timeout: float) -> list[Reply]:
+        """Send requests in one write and return their replies, in order.
+
+        Args:
+            requests: any number of requests.
+            timeout: for all replies together, s.
+
+        Raises:
+            FieldValueError: a request cannot be sent; none was.
+            PandaTimeoutError: not all replies came in time; the connection lives on.
+            PandaConnectionError: the connection is or was lost.
+        """
+        if not requests:
+            return []
+        data = b"".join(map(encode, requests))
+        slot = _Slot(requests, asyncio.get_running_loop().create_future())
+        try:
+            async with asyncio.timeout(timeout):
+                await self._writable.wait()
+                if self.lost:
+                    raise self._loss_of(slot)
+                self._slots.append(slot)
+                self.transport.write(data)
+                self.round_trips += 1
+                _log.debug("%s > %.200r", self.where, data)
+                return await slot.future
+        except TimeoutError as error:
+            raise PandaTimeoutError(
+                f"{self.where}: {_name(slot)} not answered within {timeout:g} s"
+                f" ({len(slot.replies)} replies came); the connection stays open"
+            ) from error
+
+    @override
+    async def close(self) -> None:
+        self.on_lost = None
+        await super().close()
+
+    @override
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+
+    @override
+    def pause_writing(self) -> None:
+        self._writable.clear()
+
+    @override
+    def resume_writing(self) -> None:
+        self._writable.set()
+
+    @override
+    def data_received(self, data: bytes) -> None:
+        _log.debug("%s < %.200r", self.where, data)
+        try:
+            self._deliver(self._parser.receive_data(data))
+        except ProtocolError as error:
+            self.fail(error)
+        if self._parser.error:
+            self.fail(self._parser.error)
+
+    def _deliver(self, replies: list[Reply]) -> None:
+        at = 0
+        while at < len(replies):
+            if not self._slots:
+                raise ProtocolError(f"an answer without a question, {replies[at]}")
+            slot = self._slots[0]
+            known = len(slot.replies)
+            for reply in replies[at : at + slot.missing]:
+                request = slot.requests[len(slot.replies)]
+                if not _fits(request, reply):
+                    raise ProtocolError(f"{reply} cannot be the answer to {first_line(request)}")
+                slot.replies.append(reply)
+            at += len(slot.replies) - known
+            if not slot.missing:
+                self._slots.popleft()
+                if not slot.future.done():
+                    slot.future.set_result(slot.replies)
+
+    @override
+    def end(self) -> Exception:
+        try:
+            self._parser.receive_eof()
+        except ProtocolError as error:
+            return error
+        return EOFError("the server closed it")
+
+    @override
+    def lose(self) -> None:
+        self._writable.set()
+        while self._slots:
+            slot = self._slots.popleft()
+            if not slot.future.done():
+                slot.future.set_exception(self._loss_of(slot))
+        if self.on_lost and self.lost:
+            self.on_lost(self.lost)
+
+    def _loss_of(self, slot: _Slot) -> PandaConnectionError:
+        # Each waiter has its own instance: a shared one would mix their tracebacks.
+        loss = PandaConnectionError(f"{_name(slot)} has no answer: {self.lost}")
+        loss.__cause__ = self.lost.__cause__ if self.lost else None
+        return loss
+
+
+def _name(slot: _Slot) -> str:
+    more = f" and {len(slot.requests) - 1} more" if len(slot.requests) > 1 else ""
+    return f"{first_line(slot.requests[0]):.100}{more}"
+
+
+def _fits(request: Request, reply: Reply) -> bool:
+    if isinstance(reply, Err):
+        return True
+    if isinstance(reply, Lines):
+        return isinstance(request, Query)
+    return isinstance(request, Query) == (reply.value is not None)
