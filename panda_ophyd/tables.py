@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,13 +22,15 @@ from panda_ophyd.errors import FieldValueError, ProtocolError
 
 WORD_BITS = 32
 MAX_COLUMN_BITS = 64
+MAX_ROW_WORDS = 1024
+"""A bound on what a peer can make us build; the widest row of current designs has 4."""
 LINE_BYTES = 48
 """Data bytes in one base64 line, 64 characters: what the server itself writes."""
 
 Column: TypeAlias = "NDArray[Any] | list[str]"
 Words: TypeAlias = NDArray[np.uint32]
 
-_FIELD_LINE = re.compile(r"(\d+):(\d+) (\w+)(?: (\w+))?")
+_FIELD_LINE = re.compile(r"(\d{1,6}):(\d{1,6}) (\w{1,99})(?: (\w+))?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d+")
 _SUBTYPES = ("uint", "int", "enum")
 
@@ -189,7 +190,7 @@ def parse_fields(
 
     Source: protocol.md 5.1.
     """
-    if row_words < 1:
+    if not 1 <= row_words <= MAX_ROW_WORDS:
         msg = f"A table row of {row_words} words"
         raise ProtocolError(msg)
     if not lines:
@@ -340,7 +341,7 @@ def _integer(value: object, field: str) -> int:
     value = value.value if isinstance(value, Enum) else value
     if isinstance(value, str) and _INTEGER.fullmatch(value):
         value = int(value)
-    if isinstance(value, float) and math.isfinite(value) and value == int(value):
+    if isinstance(value, float) and value.is_integer():
         value = int(value)
     if not isinstance(value, int):
         raise FieldValueError(field, value, "it takes whole numbers")
@@ -349,12 +350,14 @@ def _integer(value: object, field: str) -> int:
     return value
 
 
-def _enum_codes(column: TableColumn, values: object, field: str) -> NDArray[Any]:
-    array = np.asarray(values) if not isinstance(values, (list, tuple)) else None
-    if array is not None and array.dtype.kind in "biuf":
-        return array
+def _enum_codes(column: TableColumn, values: Any, field: str) -> NDArray[Any]:
+    if not isinstance(values, (list, tuple)):
+        values = np.asarray(values)
+        if values.dtype.kind in "biuf":
+            return values
+        values = values.tolist()
+    items = cast("Sequence[Any]", values)
     known: dict[object, int] = {label: code for code, label in enumerate(column.labels)}
-    items: Sequence[Any] = array.tolist() if array is not None else values  # pyright: ignore[reportAssignmentType]
     try:
         codes = [known[item] for item in items]
     except (KeyError, TypeError):
@@ -362,9 +365,9 @@ def _enum_codes(column: TableColumn, values: object, field: str) -> NDArray[Any]
     return np.asarray(codes, dtype=np.int64)
 
 
-def _enum_code(known: Mapping[object, int], item: object, field: str) -> int:
+def _enum_code(known: Mapping[object, int], item: Any, field: str) -> int:
     item = item.value if isinstance(item, Enum) else item
-    item = item.item() if isinstance(item, np.generic) else item
+    item = cast("Any", item).item() if isinstance(item, np.generic) else item
     if isinstance(item, str) and item in known:
         return known[item]
     if isinstance(item, str) and not item.isdecimal():

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias, cast
 
 from panda_ophyd.errors import FieldValueError
 from panda_ophyd.tables import TableColumn, TableLayout
@@ -225,5 +225,5 @@ def _layout(content: dict[str, Any]) -> TableLayout:
     return TableLayout(content["row_words"], columns, content["max_words"])
 
 
-def _tuples(value: object) -> object:
-    return tuple(value) if isinstance(value, list) else value  # pyright: ignore[reportUnknownArgumentType,reportUnknownVariableType]
+def _tuples(value: Any) -> Any:
+    return tuple(cast("list[Any]", value)) if isinstance(value, list) else value

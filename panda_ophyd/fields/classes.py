@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TypeAlias
 
 from panda_ophyd.fields import codecs
@@ -151,8 +152,14 @@ def _ext_out(place: Place) -> Signals:
     yield replace(capture, choices=EXT_CAPTURES)
 
 
+@lru_cache(maxsize=16)
+def _sources(bus: tuple[str, ...], constants: tuple[str, ...]) -> tuple[str, ...]:
+    # one tuple for all muxes of a box: what is made of these choices can be made once
+    return (*bus, *constants)
+
+
 def _bit_mux(place: Place) -> Signals:
-    sources = (*place.box.bits, *BIT_CONSTANTS)
+    sources = _sources(place.box.bits, BIT_CONSTANTS)
     value = place.value(Access.RW, codecs.mux_codec(place.target, sources))
     yield replace(value, choices=sources, strict=False)
     longest = place.field.maximum_delay
@@ -162,7 +169,7 @@ def _bit_mux(place: Place) -> Signals:
 
 
 def _pos_mux(place: Place) -> Signals:
-    sources = (*place.box.positions, *POSITION_CONSTANTS)
+    sources = _sources(place.box.positions, POSITION_CONSTANTS)
     value = place.value(Access.RW, codecs.mux_codec(place.target, sources))
     yield replace(value, choices=sources, strict=False)
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from enum import Enum
 from functools import partial
-from typing import NoReturn
+from typing import Any, NoReturn, cast
 
 import numpy as np
 
@@ -79,9 +79,9 @@ def _plain(value: object) -> object:
     """Take the plain Python value out of an enum member, a numpy scalar or a 0-d array."""
     if isinstance(value, Enum):
         value = value.value
-    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
-        return value.item()
-    return value
+    if isinstance(value, (np.generic, np.ndarray)) and np.ndim(cast("Any", value)) == 0:
+        return cast("Any", value).item()
+    return cast("object", value)
 
 
 def _decode_int(target: str, text: str) -> int:
@@ -209,7 +209,8 @@ def _decode_table(layout: TableLayout, text: str) -> dict[str, object]:
 def _encode_table(target: str, layout: TableLayout, value: object) -> str:
     if not isinstance(value, Mapping):
         raise FieldValueError(target, value, "it takes columns by name")
-    return "\n".join(to_base64_lines(layout.pack(value, target)))  # pyright: ignore[reportUnknownArgumentType]
+    words = layout.pack(cast("Mapping[str, Any]", value), target)
+    return "\n".join(to_base64_lines(words))
 
 
 def _unreadable(target: str, text: str, what: str) -> NoReturn:
