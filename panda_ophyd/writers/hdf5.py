@@ -9,6 +9,12 @@ no reader could open it, readers that have it open may be confused, and dying in
 moment leaves a file that needs repair. Values changed in place must keep their size, so
 ``end_reason`` is a string of fixed length (h5py returns it as bytes).
 
+A full disk must not reach HDF5: after a file or dataset that could not be written is
+closed, the library crashes the process sooner or later (seen with HDF5 2.0). So there is
+room for what is to be written, or nothing is written; and if that failed to foresee it (a
+quota), the file is left open until it can be flushed. Readers do not mind: what was
+flushed before is readable in SWMR mode.
+
 Source: HDF5 documentation, "Single Writer Multiple Reader".
 """
 
@@ -16,6 +22,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -38,6 +45,9 @@ from panda_ophyd.writers.base import (
 REASON_BYTES = 128
 """Room for the reason in the file; longer ones are cut."""
 
+RESERVE_BYTES = 32 * 1024 * 1024
+"""Disk space left alone: chunk indexes, attributes, and other writers between two looks."""
+
 _FAILURES = (OSError, RuntimeError, ValueError, TypeError, KeyError)
 """What h5py makes of HDF5's error classes."""
 
@@ -54,6 +64,9 @@ class Hdf5Writer(Writer):
 
     mimetype: ClassVar[str] = "application/x-hdf5"
     suffix: ClassVar[str] = ".h5"
+
+    _unclosed: ClassVar[list[tuple[h5py.File, dict[str, h5py.Dataset]]]] = []
+    """Files that could not be flushed: neither closed nor left to the garbage collector."""
 
     def __init__(self) -> None:
         self._path = Path()
@@ -76,6 +89,7 @@ class Hdf5Writer(Writer):
             advice = _ADVICE.get(type(failure), f"{failure.strerror}; choose another place")
             raise WriterError(path, advice) from failure
         self._path = path
+        self._close_leftovers()
         with self._blamed("cannot be made an HDF5 file"):
             self._file = h5py.File(path, "w", libver="latest")
 
@@ -108,6 +122,7 @@ class Hdf5Writer(Writer):
         self._opened()
         added = self._common_length(columns)
         rows = self._rows + added
+        self._check_room(rows)
         try:
             with self._blamed(f"cannot take rows {self._rows} to {rows - 1}"):
                 for name, dataset in self._datasets.items():
@@ -130,27 +145,56 @@ class Hdf5Writer(Writer):
         file, self._file = self._file, None
         if file is None:
             return
+        datasets, self._datasets = self._datasets, {}
         with self._blamed("cannot be closed"):
             try:
-                self._settle(file, verdict)
+                file.flush()
+            except _FAILURES:
+                self._unclosed.append((file, datasets))
+                raise
+            try:
+                self._synchronise()
+                if datasets:
+                    _pronounce(file, verdict)
             finally:
-                self._datasets.clear()
                 file.close()
 
-    def _settle(self, file: h5py.File, verdict: Verdict) -> None:
-        """Write the verdict, after the rows it vouches for have reached the disk."""
-        file.flush()
+    def _synchronise(self) -> None:
+        """Have the rows on the disk before the verdict that vouches for them."""
         descriptor = os.open(self._path, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        if not self._datasets:
-            return
-        file.attrs.modify("complete", np.bool_(verdict.complete))
-        file.attrs.modify("rows", np.int64(verdict.rows))
-        file.attrs.modify("suspect_row", np.int64(verdict.suspect_row))
-        file.attrs.modify("end_reason", _fixed(verdict.end_reason))
+
+    def _close_leftovers(self) -> None:
+        leftovers = self._unclosed[:]
+        self._unclosed.clear()
+        for file, datasets in leftovers:
+            try:
+                file.flush()
+            except _FAILURES:
+                self._unclosed.append((file, datasets))
+            else:
+                file.close()
+
+    def _check_room(self, rows: int) -> None:
+        """Refuse what would fill the disk."""
+        needed = 0
+        for dataset in self._datasets.values():
+            chunk = dataset.chunks[0]
+            new_chunks = -(-rows // chunk) - self._rows // chunk
+            needed += new_chunks * chunk * dataset.dtype.itemsize
+        try:
+            free = shutil.disk_usage(self._path.parent).free
+        except OSError as failure:
+            raise WriterError(self._path, f"its disk is gone: {failure.strerror}") from failure
+        if free < needed + RESERVE_BYTES:
+            raise WriterError(
+                self._path,
+                f"cannot take rows {self._rows} to {rows - 1}: they need {needed} bytes, but only"
+                f" {free} are left on the disk and {RESERVE_BYTES} are kept free; make room",
+            )
 
     def _common_length(self, columns: Mapping[str, NDArray[Any]]) -> int:
         lengths = {name: len(values) for name, values in columns.items()}
@@ -179,6 +223,13 @@ class Hdf5Writer(Writer):
             yield
         except _FAILURES as failure:
             raise WriterError(self._path, f"{what}: {_cause(failure)}") from failure
+
+
+def _pronounce(file: h5py.File, verdict: Verdict) -> None:
+    file.attrs.modify("complete", np.bool_(verdict.complete))
+    file.attrs.modify("rows", np.int64(verdict.rows))
+    file.attrs.modify("suspect_row", np.int64(verdict.suspect_row))
+    file.attrs.modify("end_reason", _fixed(verdict.end_reason))
 
 
 def _fixed(text: str) -> NDArray[np.bytes_]:

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import contextlib
+import json
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from panda_ophyd.errors import WriterError
+from panda_ophyd.testing import DATASETS, Contents, Reader, WriterTests, rows
+from panda_ophyd.writers import CHUNK_ROWS, WRITERS, Dataset, Hdf5Writer
+from panda_ophyd.writers.hdf5 import RESERVE_BYTES
+
+READER = """
+import json, sys, h5py
+with h5py.File(sys.argv[1], swmr=True) as file:
+    print("open", flush=True)
+    for line in sys.stdin:
+        for dataset in file.values():
+            dataset.refresh()
+        print(json.dumps({name: len(dataset) for name, dataset in file.items()}), flush=True)
+"""
+
+
+class ProcessReader(Reader):
+    """Another process, because h5py shares what one process has open of the same file."""
+
+    def __init__(self, path: Path) -> None:
+        self.process = subprocess.Popen(  # noqa: S603 -- our own words
+            [sys.executable, "-c", READER, str(path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self.answer() == "open\n"
+
+    def answer(self):
+        assert self.process.stdout
+        return self.process.stdout.readline()
+
+    def lengths(self):
+        assert self.process.stdin
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return json.loads(self.answer())
+
+    def close(self):
+        self.process.communicate(timeout=20)
+
+
+@contextlib.contextmanager
+def full_disk(path):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 100_000, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def plain(attributes):
+    values = {name: value.item() if hasattr(value, "item") else value for name, value in attributes}
+    return {
+        name: value.decode() if isinstance(value, bytes) else value
+        for name, value in values.items()
+    }
+
+
+class TestHdf5Writer(WriterTests):
+    def make_writer(self):
+        return Hdf5Writer()
+
+    def start_reader(self, path):
+        return ProcessReader(path)
+
+    def read_back(self, path):
+        with h5py.File(path, swmr=True) as file:
+            return Contents(
+                columns={name: dataset[:] for name, dataset in file.items()},
+                attributes=plain(file.attrs.items()),
+                column_attributes={n: plain(d.attrs.items()) for n, d in file.items()},
+                chunks={name: dataset.chunks[0] for name, dataset in file.items()},
+            )
+
+    def test_a_closed_file_needs_no_special_mode(self, tmp_path):
+        writer, path = self.opened(tmp_path)
+        writer.append(rows(0, 3))
+        writer.close()
+        with h5py.File(path) as file:
+            assert file["bits µ"].shape == (3,)
+            assert file["bits µ"].maxshape == (None,)
+
+    def test_a_full_disk_is_a_writer_error_and_keeps_the_rows_before(self, tmp_path):
+        writer, path = self.filled(tmp_path)
+        with full_disk(path), pytest.raises(WriterError, match=r"full\.h5: .*too large") as caught:
+            self.overfill(writer)
+        assert caught.value.path == path
+        writer.close()
+        self.begins(path)
+
+    def test_a_disk_that_is_still_full_at_close_is_a_writer_error(self, tmp_path):
+        writer, path = self.filled(tmp_path)
+        with full_disk(path):
+            with pytest.raises(WriterError):
+                self.overfill(writer)
+            with pytest.raises(WriterError, match=r"full\.h5: cannot be closed: .*too large"):
+                writer.close()
+            writer.close()
+        self.begins(path)
+        # The next writer closes the file, now that there is room again
+        Hdf5Writer().create(tmp_path / "next.h5")
+        assert not Hdf5Writer._unclosed
+        with h5py.File(path):
+            pass
+
+    def test_a_disk_that_would_run_full_is_not_begun_upon(self, tmp_path, monkeypatch):
+        writer, path = self.filled(tmp_path)
+        needed = CHUNK_ROWS * (8 + 4) + RESERVE_BYTES
+        usage = shutil.disk_usage(tmp_path)
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=needed - 1))
+        with pytest.raises(WriterError, match=rf"rows {CHUNK_ROWS} to {CHUNK_ROWS}: .*make room"):
+            writer.append(rows(CHUNK_ROWS, CHUNK_ROWS + 1))
+        monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=needed))
+        writer.append(rows(CHUNK_ROWS, CHUNK_ROWS + 1))
+        writer.close()
+        self.begins(path)
+
+    def test_a_disk_that_is_gone_is_a_writer_error(self, tmp_path):
+        writer, path = self.filled(tmp_path)
+        path.rename(tmp_path.parent / "elsewhere.h5")
+        tmp_path.rmdir()
+        with pytest.raises(WriterError, match=r"full\.h5: its disk is gone: No such file"):
+            writer.append(rows(0, 1))
+        with pytest.raises(WriterError, match=r"full\.h5: cannot be closed: .*No such file"):
+            writer.close()
+
+    def filled(self, directory):
+        writer, path = Hdf5Writer(), directory / "full.h5"
+        writer.create(path)
+        writer.open([Dataset(d.name, d.dtype, CHUNK_ROWS, {}) for d in DATASETS], {})
+        writer.append(rows(0, CHUNK_ROWS))
+        assert writer.flush() == CHUNK_ROWS
+        return writer, path
+
+    def overfill(self, writer):
+        for start in range(CHUNK_ROWS, 200 * CHUNK_ROWS, CHUNK_ROWS):
+            writer.append(rows(start, start + CHUNK_ROWS))
+            writer.flush()
+
+    def begins(self, path):
+        with h5py.File(path, swmr=True) as file:
+            for name, values in rows(0, CHUNK_ROWS).items():
+                np.testing.assert_array_equal(file[name][:CHUNK_ROWS], values)
+
+    def test_a_failed_append_can_be_undone(self, tmp_path):
+        writer, path = self.opened(tmp_path)
+        writer.append(rows(0, 2))
+        hopeless = {"COUNTER1.OUT.Mean": np.zeros(3), "bits µ": np.array(["a", "b", "c"])}
+        with pytest.raises(WriterError, match=r"scan\.h5: cannot take rows 2 to 4: "):
+            writer.append(hopeless)
+        writer.append(rows(2, 3))
+        writer.close()
+        self.holds(path, 3)
+
+    def test_anything_else_that_cannot_be_made_is_a_writer_error_too(self, tmp_path):
+        with pytest.raises(WriterError, match="File name too long; choose another place"):
+            Hdf5Writer().create(tmp_path / ("x" * 300))
+
+
+def test_a_writer_is_found_by_the_mimetype_it_announces():
+    assert WRITERS["application/x-hdf5"] is Hdf5Writer
+    assert all(writer.mimetype == mimetype for mimetype, writer in WRITERS.items())
