@@ -109,7 +109,8 @@ def _whole(target: str, value: object) -> int:
 
 
 def _float_or_none(value: object) -> float | None:
-    if not isinstance(value, (str, float, int)):
+    # Python would take 1_0 for ten, but nothing else would
+    if not isinstance(value, (str, float, int)) or (isinstance(value, str) and "_" in value):
         return None
     try:
         return float(value)
