@@ -1,0 +1,22 @@
+"""From the data port to the file: everything between ARM and a row that can be read back."""
+
+from __future__ import annotations
+
+from panda_ophyd.capture.arming import ARM_TIMEOUT, arm, disarm, readers_counted
+from panda_ophyd.capture.backlog import IN_FLIGHT_BYTES
+from panda_ophyd.capture.pipeline import DRAIN_TIMEOUT, FLUSH_PERIOD, Capture
+from panda_ophyd.capture.result import CaptureResult
+from panda_ophyd.writers import CHUNK_ROWS
+
+__all__ = [
+    "ARM_TIMEOUT",
+    "CHUNK_ROWS",
+    "DRAIN_TIMEOUT",
+    "FLUSH_PERIOD",
+    "IN_FLIGHT_BYTES",
+    "Capture",
+    "CaptureResult",
+    "arm",
+    "disarm",
+    "readers_counted",
+]
