@@ -1,0 +1,29 @@
+"""Where values live: in a field on the wire, in this program, in the state of PCAP."""
+
+from panda_ophyd.channels.base import (
+    INVALID_ALARM,
+    Channel,
+    ChannelInfo,
+    CommandChannel,
+    Plain,
+    SoftChannel,
+    Update,
+)
+from panda_ophyd.channels.fields import ERROR_PREFIX, FieldChannel, LabelChannel, info_of
+from panda_ophyd.channels.pcap import ArmChannel, ClearTableChannel
+
+__all__ = [
+    "ERROR_PREFIX",
+    "INVALID_ALARM",
+    "ArmChannel",
+    "Channel",
+    "ChannelInfo",
+    "ClearTableChannel",
+    "CommandChannel",
+    "FieldChannel",
+    "LabelChannel",
+    "Plain",
+    "SoftChannel",
+    "Update",
+    "info_of",
+]

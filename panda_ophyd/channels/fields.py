@@ -1,0 +1,316 @@
+"""Channels on the wire: fields, attributes, tables, labels.
+
+A read is a query, always fresh. A subscription is a query for the first value and
+``*CHANGES`` for the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol, cast
+
+import numpy as np
+from typing_extensions import override
+
+from panda_ophyd.changes import Change
+from panda_ophyd.channels.base import INVALID_ALARM, ChannelInfo, Plain, Update, with_units
+from panda_ophyd.errors import CommandError, FieldValueError, PandaError
+from panda_ophyd.fields import SignalSpec
+from panda_ophyd.session import PandaSession
+from panda_ophyd.tables import TableLayout
+
+logger = logging.getLogger(__name__)
+
+UNREPORTED_PERIOD = 0.1
+"""Seconds between two queries of a subscribed value that ``*CHANGES`` does not report."""
+
+ERROR_PREFIX = "(error) "
+"""How a field that the server cannot read shows as text; the server's own mark in ``*CHANGES``."""
+
+
+def table_columns(layout: TableLayout) -> dict[str, Any]:
+    """Return, for each column of a table, its numpy dtype or the labels of its enum."""
+    empty = layout.unpack(np.zeros(0, np.uint32))
+    labels = {column.name.lower(): column.labels for column in layout.columns}
+    return {
+        name: values.dtype if isinstance(values, np.ndarray) else labels[name]
+        for name, values in empty.items()
+    }
+
+
+def info_of(spec: SignalSpec, datatype: type[Any] | None = None) -> ChannelInfo:
+    """Return what a field's value is."""
+    return ChannelInfo(
+        kind=spec.codec.datatype,
+        choices=spec.choices or (),
+        strict=spec.strict,
+        columns=table_columns(spec.layout) if spec.layout is not None else {},
+        units=spec.units,
+        precision=spec.precision,
+        limits=spec.limits,
+        description=spec.description,
+        datatype=datatype,
+    )
+
+
+def _blank(kind: type | str) -> Plain:
+    return {} if isinstance(kind, str) else float("nan") if kind is float else kind()
+
+
+class FieldChannel:
+    """A field or an attribute.
+
+    Args:
+        session: the box.
+        spec: the field.
+        datatype: the framework's type where it is known.
+        in_error: the server could not read it at connect; it is shown as text.
+    """
+
+    def __init__(
+        self,
+        session: PandaSession,
+        spec: SignalSpec,
+        *,
+        datatype: type[Any] | None = None,
+        in_error: bool = False,
+    ) -> None:
+        self._session = session
+        self._spec = spec
+        self._in_error = in_error
+        self._info = (
+            ChannelInfo(kind=str, description=spec.description)
+            if in_error
+            else info_of(spec, datatype)
+        )
+        self._written: Plain = None
+        self._last: Plain = _blank(self._info.kind)
+        self._zero: Plain = 0 if self._info.kind is float else self._last
+        self._own_callbacks: list[Callable[[Update], None]] = []
+
+    @property
+    def source(self) -> str:
+        """``panda://host/BLOCK1.FIELD``."""
+        return f"panda://{self._session.address}/{self._spec.target}"
+
+    @property
+    def info(self) -> ChannelInfo:
+        """What the value is, in the units of the moment."""
+        units_target = self._spec.units_target
+        return with_units(self._info, self._session.latest(units_target) if units_target else None)
+
+    def _decode(self, text: str) -> Plain:
+        return text if self._in_error else self._spec.codec.decode(text)
+
+    def _write_only(self) -> Update:
+        value = self._zero if self._written is None else self._written
+        return Update(value, time.time())
+
+    async def get(self) -> Update:
+        """Query the value.
+
+        Raises:
+            CommandError: the server refused.
+            FieldValueError: the server's text is not a value of this field.
+        """
+        spec, client = self._spec, self._session.client
+        if not spec.readable:
+            return self._write_only()
+        if spec.layout is not None:
+            lines = await client.query_lines(f"{spec.target}.B")
+            self._last = spec.codec.decode("\n".join(lines))
+            return Update(self._last, time.time())
+        try:
+            if spec.target.endswith(".SCALED"):
+                text = await self._session.refreshed(
+                    spec.target.removesuffix(".SCALED"), spec.target
+                )
+            else:
+                text = await client.query(spec.target)
+        except CommandError as exc:
+            if not self._in_error:
+                raise
+            return Update(f"{ERROR_PREFIX}{exc.message}", time.time(), INVALID_ALARM)
+        self._last = self._decode(text)
+        return Update(self._last, time.time())
+
+    async def put(self, value: Any) -> None:
+        """Write the value.
+
+        Raises:
+            CommandError: the server refused.
+            FieldValueError: it does not fit the field; nothing was sent.
+        """
+        spec, client = self._spec, self._session.client
+        text = spec.codec.encode(_columns_of(value, spec.target) if spec.layout else value)
+        self._session.wrote()
+        if spec.layout is not None:
+            await client.assign_table(spec.target, text.split("\n") if text else (), "B")
+        else:
+            await client.assign(spec.target, text)
+        self._written = None if value is None else self._decode(text)
+        if not spec.readable:
+            for callback in list(self._own_callbacks):
+                callback(Update(self._written, time.time()))
+
+    async def setpoint(self) -> Plain:
+        """Return what was last written here, or what the box has if nothing was."""
+        return (await self.get()).value if self._written is None else self._written
+
+    def subscribe(self, callback: Callable[[Update], None]) -> Callable[[], None]:
+        """Deliver the present value soon and every later one.
+
+        A bit that pulsed between two polls is delivered as two updates, the level it
+        had for a moment first; likewise a bit that pulsed since the last write before
+        anybody listened. Source: flyscan.md 2.5, house.md 4.7.
+        """
+        if not self._spec.readable:
+            self._own_callbacks.append(callback)
+            callback(self._write_only())
+            return lambda: self._own_callbacks.remove(callback)
+        subscription = (
+            Reported(self, self._session, self._spec, callback)
+            if self._spec.reported
+            else Queried(self, self._session, callback)
+        )
+        return subscription.stop
+
+    def update_of(self, change: Change) -> Update:
+        """Return what a reported text means; the last good value, marked, if it means nothing."""
+        if change.text is None or change.error:
+            value = f"{ERROR_PREFIX}{change.text or ''}" if self._in_error else self._last
+            return Update(value, change.timestamp, INVALID_ALARM)
+        try:
+            self._last = self._decode(change.text)
+        except FieldValueError as exc:
+            logger.warning("%s: %s", self.source, exc)
+            return Update(self._last, change.timestamp, INVALID_ALARM)
+        return Update(self._last, change.timestamp)
+
+    async def first(self) -> Update:
+        """Query for a subscriber, who cannot be told of an error but by the alarm."""
+        try:
+            return await self.get()
+        except PandaError as exc:
+            logger.warning("%s: %s", self.source, exc)
+            return Update(self._last, time.time(), INVALID_ALARM)
+
+
+class Reported:
+    """A subscription to a value that ``*CHANGES`` reports."""
+
+    def __init__(
+        self,
+        channel: FieldChannel,
+        session: PandaSession,
+        spec: SignalSpec,
+        callback: Callable[[Update], None],
+    ) -> None:
+        self._channel = channel
+        self._session = session
+        self._spec = spec
+        self._callback = callback
+        self._changed = False
+        self._is_bit = spec.codec.datatype is bool
+        self._unsubscribe = session.poller.subscribe(spec.target, self._on_change)
+        session.poller.expect()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._start(self._first())
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        self._session.background(task)
+
+    def stop(self) -> None:
+        """End the subscription."""
+        self._unsubscribe()
+        for task in self._tasks:
+            task.cancel()
+
+    async def _first(self) -> None:
+        update = await self._channel.first()
+        if not self._changed:
+            pulsed = self._is_bit and self._session.pulsed_since_write(self._spec.target)
+            self._deliver(update, pulsed=pulsed)
+
+    async def _table(self) -> None:
+        self._callback(await self._channel.first())
+
+    def _deliver(self, update: Update, *, pulsed: bool) -> None:
+        if pulsed and not update.alarm_severity:
+            self._callback(Update(not update.value, update.timestamp))
+        self._callback(update)
+
+    def _on_change(self, change: Change) -> None:
+        self._changed = True
+        if self._spec.layout is not None:
+            self._start(self._table())
+            return
+        self._deliver(self._channel.update_of(change), pulsed=self._is_bit and change.repeated)
+
+
+class Asked(Protocol):
+    """What a periodic query needs of a channel."""
+
+    async def first(self) -> Update:
+        """Ask for the value; an error shows as an alarm."""
+        ...
+
+
+class Queried:
+    """A subscription to a value that only a query gives."""
+
+    def __init__(
+        self, channel: Asked, session: PandaSession, callback: Callable[[Update], None]
+    ) -> None:
+        self._channel = channel
+        self._callback = callback
+        self._task = asyncio.get_running_loop().create_task(self._run())
+        session.background(self._task)
+
+    def stop(self) -> None:
+        """End the subscription."""
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        last: Update | None = None
+        while True:
+            update = await self._channel.first()
+            if last is None or (update.value, update.alarm_severity) != (
+                last.value,
+                last.alarm_severity,
+            ):
+                self._callback(update)
+                last = update
+            await asyncio.sleep(UNREPORTED_PERIOD)
+
+
+def _columns_of(value: Any, target: str) -> Mapping[str, Any]:
+    if value is None:
+        return {}
+    if isinstance(value, Mapping):
+        return cast("Mapping[str, Any]", value)
+    if hasattr(value, "model_fields"):
+        return dict(value)
+    raise FieldValueError(target, value, "a table is a Table or a mapping of columns")
+
+
+class LabelChannel(FieldChannel):
+    """``*METADATA.LABEL_x``: the label somebody gave a block, else the block's description.
+
+    Source: the IOC shows the description where no label is set
+    (flyscan.md 4.4, LABEL).
+    """
+
+    def __init__(self, session: PandaSession, spec: SignalSpec, fallback: str) -> None:
+        super().__init__(session, spec)
+        self._fallback = fallback
+
+    @override
+    def _decode(self, text: str) -> Plain:
+        return text or self._fallback

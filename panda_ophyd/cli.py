@@ -1,0 +1,258 @@
+"""The command line: status 0 only when all went well, else one line that says why."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table as ConsoleTable
+
+from panda_ophyd.capture import Capture, CaptureResult, arm, disarm
+from panda_ophyd.client import PandaAddress, PandaClient
+from panda_ophyd.control import Err, Lines, Ok, Query
+from panda_ophyd.errors import CommandError, PandaError
+from panda_ophyd.fields import BoxInfo
+from panda_ophyd.introspection import introspect
+
+app = typer.Typer(
+    help="A PandA without an IOC: look at it, set it, capture from it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Host = Annotated[
+    str,
+    typer.Argument(
+        metavar="HOST[:CONTROL[:DATA]]", help="The PandA, ports 8888 and 8889 unless given."
+    ),
+]
+"""What every command takes."""
+
+out = Console(highlight=False, emoji=False)
+err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+
+
+class Failure(Exception):  # noqa: N818
+    """Something went wrong that the user can be told in one line."""
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    """Run a command to its end; an error that we expect becomes one line and status 1."""
+    try:
+        asyncio.run(work)
+    except (PandaError, Failure, OSError) as exc:
+        err.print(f"[red]panda-ophyd:[/red] {_one_line(exc)}", markup=True)
+        raise typer.Exit(1) from exc
+    except KeyboardInterrupt as exc:
+        err.print("panda-ophyd: interrupted")
+        raise typer.Exit(130) from exc
+
+
+def _one_line(exc: BaseException) -> str:
+    return " ".join((str(exc) or type(exc).__name__).split()).replace("[", "\\[")
+
+
+def _describe(box: BoxInfo, address: PandaAddress, seconds: float) -> None:
+    fields = sum(len(block.fields) for block in box.blocks)
+    out.print(
+        f"{address}: server {box.sw_version}, FPGA {box.fpga_version}"
+        f"{f', application {box.application}' if box.application else ''}, "
+        f"clock {box.clock_frequency / 1e6:g} MHz"
+    )
+    for block in box.blocks:
+        table = ConsoleTable(
+            title=f"{block.name} x {block.count}  {block.description}",
+            title_justify="left",
+            title_style="bold",
+            show_header=False,
+            box=None,
+            padding=(0, 2),
+        )
+        for field in block.fields:
+            kind = f"{field.cls} {field.subtype}".strip()
+            table.add_row(field.name, kind, field.problem or field.description)
+        out.print(table)
+    instances = sum(block.count for block in box.blocks)
+    out.print(
+        f"{len(box.blocks)} block types, {instances} blocks, {fields} fields, "
+        f"found in {seconds * 1e3:.0f} ms"
+    )
+
+
+@app.command()
+def info(host: Host) -> None:
+    """List the blocks and fields of a PandA."""
+
+    async def work() -> None:
+        address = PandaAddress.parse(host)
+        async with PandaClient(address) as client:
+            begun = time.perf_counter()
+            box = await introspect(client)
+            _describe(box, address, time.perf_counter() - begun)
+
+    run(work())
+
+
+@app.command()
+def get(
+    host: Host,
+    targets: Annotated[list[str], typer.Argument(help="PULSE1.DELAY, SEQ1.TABLE, *IDN, ...")],
+) -> None:
+    """Print the values of fields, attributes or system commands, a line each."""
+
+    async def work() -> None:
+        async with PandaClient(PandaAddress.parse(host)) as client:
+            replies = await client.request_all([Query(target) for target in targets])
+        failed: list[str] = []
+        for target, reply in zip(targets, replies, strict=True):
+            prefix = f"{target} = " if len(targets) > 1 else ""
+            match reply:
+                case Ok(value):
+                    print(f"{prefix}{value or ''}")  # noqa: T201
+                case Lines(lines):
+                    print("\n".join([*([prefix.strip()] if prefix else []), *lines]))  # noqa: T201
+                case Err(message):
+                    failed.append(str(CommandError(f"{target}?", message)))
+        if failed:
+            raise Failure("; ".join(failed))
+
+    run(work())
+
+
+@app.command()
+def put(
+    host: Host,
+    target: Annotated[str, typer.Argument(help="PULSE1.DELAY, SEQ1.TABLE, ...")],
+    value: Annotated[str, typer.Argument(help="The value; empty for an action.")] = "",
+    table: Annotated[
+        Path | None,
+        typer.Option(help="A file of numbers, blank-separated words of a table, to write instead."),
+    ] = None,
+) -> None:
+    """Set a field or an attribute."""
+
+    async def work() -> None:
+        async with PandaClient(PandaAddress.parse(host)) as client:
+            if table is None:
+                await client.assign(target, value)
+                return
+            words = table.read_text(encoding="utf-8").split()
+            lines = [" ".join(words[i : i + 8]) for i in range(0, len(words), 8)]
+            await client.assign_table(target, tuple(lines))
+
+    run(work())
+
+
+def _report(path: Path, result: CaptureResult) -> None:
+    out.print(
+        f"{path}: {result.rows} rows, ended {result.reason}, "
+        f"{result.rate:.0f} rows/s, {result.bytes / 1e6:.3f} MB",
+        soft_wrap=True,
+    )
+
+
+@app.command()
+def capture(
+    host: Host,
+    path: Annotated[Path, typer.Argument(metavar="FILE.h5", help="The file to write.")],
+    arm_it: Annotated[
+        bool, typer.Option("--arm", help="Arm PCAP; without it, wait for somebody else to.")
+    ] = False,
+    rows: Annotated[
+        int | None, typer.Option(min=1, help="Disarm when so many rows are on disk.")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(min=0, help="Disarm after so long.")] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing file.")
+    ] = False,
+) -> None:
+    """Write one acquisition to an HDF5 file. Ctrl-C disarms and keeps what was captured."""
+
+    async def work() -> None:
+        if overwrite:
+            path.unlink(missing_ok=True)
+        address = PandaAddress.parse(host)
+        async with PandaClient(address) as client:
+            await _capture(client, address)
+
+    async def _capture(client: PandaClient, address: PandaAddress) -> None:
+        with Progress(
+            TextColumn("capturing"),
+            BarColumn(),
+            TextColumn("{task.completed} rows"),
+            TimeElapsedColumn(),
+            console=err,
+            transient=True,
+        ) as progress:
+            shown = progress.add_task("rows", total=rows)
+            enough = asyncio.Event()
+
+            def on_rows(count: int) -> None:
+                progress.update(shown, completed=count)
+                if rows is not None and count >= rows:
+                    enough.set()
+
+            writing = Capture(address, path, limit=rows, on_rows=on_rows)
+            await writing.open()
+            try:
+                if arm_it:
+                    await arm(client, readers=1)
+                result = await _until_ended(client, writing, enough)
+            finally:
+                await writing.close()
+                if not writing.datasets:
+                    path.unlink()  # nothing ever came; the next try may take the name
+        _report(path, result)
+
+    async def _until_ended(
+        client: PandaClient, writing: Capture, enough: asyncio.Event
+    ) -> CaptureResult:
+        ended = asyncio.ensure_future(writing.wait_ended())
+        stop = asyncio.ensure_future(enough.wait())
+        try:
+            await asyncio.wait((ended, stop), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            await disarm(client)
+            raise
+        finally:
+            stop.cancel()
+        if not ended.done():
+            await disarm(client)
+        return await ended
+
+    run(work())
+
+
+@app.command()
+def demo(
+    panda: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST[:CONTROL[:DATA]]",
+            help="A real box: discovery and a clock-triggered capture, in place of the simulator.",
+        ),
+    ] = None,
+    directory: Annotated[Path, typer.Option(help="Where the file and the plot go.")] = Path(
+        "panda-demo"
+    ),
+) -> None:
+    """Run a fly scan from beginning to end, on the built-in simulator unless --panda is given."""
+    from panda_ophyd import demo as demonstration  # noqa: PLC0415  it needs the demo extra
+
+    try:
+        demonstration.main(panda, directory)
+    except (PandaError, demonstration.DemoError, OSError) as exc:
+        err.print(f"[red]panda-ophyd:[/red] {_one_line(exc)}", markup=True)
+        raise typer.Exit(1) from exc
+
+
+def main() -> None:
+    """Entry point of ``panda-ophyd``."""
+    app()

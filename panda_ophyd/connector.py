@@ -1,0 +1,283 @@
+"""From a described box to a Device tree: type-hinted children are filled, the rest is added.
+
+The root's connector owns the session; the connectors below it only own the filler of
+their level. In mock mode no socket is opened: what is type-hinted is there, and, if a
+description of a box is given, everything that box has.
+"""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# (ophyd-async leaves the parameters of its generics open in these calls)
+
+from __future__ import annotations
+
+import asyncio
+import keyword
+import logging
+from collections.abc import Mapping
+from typing import Any, cast
+
+from ophyd_async.core import (
+    Device,
+    DeviceConnector,
+    DeviceFiller,
+    DeviceMock,
+    DeviceVector,
+    NotConnectedError,
+    Signal,
+    SignalR,
+    SignalRW,
+    SignalW,
+    TriggerableCommand,
+)
+from typing_extensions import override
+
+from panda_ophyd.channels import Channel, ChannelInfo
+from panda_ophyd.children import (
+    AbsentChannel,
+    BoxChildren,
+    Child,
+    undeclared_data,
+)
+from panda_ophyd.client import PandaAddress
+from panda_ophyd.datablock import DataBlockState
+from panda_ophyd.errors import PandaError
+from panda_ophyd.fields import Access, BlockInfo, BoxInfo
+from panda_ophyd.session import PandaSession
+from panda_ophyd.signals import PandaCommandBackend, PandaSignalBackend
+
+logger = logging.getLogger(__name__)
+
+MOCK_VECTOR_ENTRIES = [1, 2]
+"""Instances of a type-hinted DeviceVector in mock mode without a description, as upstream."""
+
+SIGNAL_TYPES: Mapping[Access, type[Signal[Any]]] = {
+    Access.R: SignalR,
+    Access.RW: SignalRW,
+    Access.W: SignalW,
+}
+
+
+class NodeConnector(DeviceConnector):
+    """The filler of one level of the tree: a vector, or a block instance."""
+
+    filler: DeviceFiller[PandaSignalBackend[Any], NodeConnector, PandaCommandBackend]
+
+    def __init__(self) -> None:
+        # What this level holds by its name in the box. The filler itself forgets what it
+        # added, and a second connect has to find it.
+        self._signals: dict[str, PandaSignalBackend[Any]] = {}
+        self._commands: dict[str, PandaCommandBackend] = {}
+        self._levels: dict[str, tuple[Device, NodeConnector]] = {}
+
+    @override
+    def create_children_from_annotations(self, device: Device) -> None:
+        if hasattr(self, "filler"):
+            return
+        self.filler = DeviceFiller(
+            device=device,
+            signal_backend_factory=PandaSignalBackend,
+            device_connector_factory=NodeConnector,
+            command_backend_factory=PandaCommandBackend,
+        )
+        for generator in (
+            self.filler.create_devices_from_annotations(filled=False),
+            self.filler.create_signals_from_annotations(filled=False),
+            self.filler.create_commands_from_annotations(filled=False),
+        ):
+            for _ in generator:
+                pass
+        self.filler.check_created()
+
+    @override
+    async def connect_mock(self, device: Device, mock: DeviceMock[Any]) -> None:
+        if isinstance(device, DeviceVector) and not device:
+            self.filler.create_device_dict_entries_to_mock(MOCK_VECTOR_ENTRIES)
+            device.set_name(device.name)
+        await super().connect_mock(device, mock)
+
+    def level(self, device: Device, name: str, kind: type[Device]) -> tuple[Device, NodeConnector]:
+        """Return the child level of that name and its connector, made if need be."""
+        if name not in self._levels:
+            attribute = free_attribute(device, name)
+            connector = self.filler.fill_child_device(attribute, kind)
+            self._levels[name] = (getattr(device, attribute), connector)
+        return self._levels[name]
+
+    def member(self, vector: DeviceVector[Any], number: int) -> tuple[Device, NodeConnector]:
+        """Return one member of a vector and its connector, made if need be."""
+        if number not in vector:
+            self.filler.fill_child_device(str(number), Device, number)
+        return vector[number], connector_of(vector[number])
+
+    def fill(self, device: Device, children: Mapping[str, Child], where: str) -> None:
+        """Make the signals of this level.
+
+        Args:
+            device: the level.
+            children: by name.
+            where: the level's URI, for types and messages.
+        """
+        title = where.rpartition("/")[2].title()
+        for name, child in children.items():
+            if child.access is Access.X:
+                if name not in self._commands:
+                    self._commands[name] = self.filler.fill_child_command(
+                        free_attribute(device, name), TriggerableCommand
+                    )
+                self._commands[name].bind(child.channel)
+            else:
+                if name not in self._signals:
+                    self._signals[name] = self.filler.fill_child_signal(
+                        free_attribute(device, name), SIGNAL_TYPES[child.access]
+                    )
+                type_name = f"{title}{name.title()}".replace("_", "")
+                self._signals[name].bind(cast("Channel", child.channel), type_name)
+        self.mark_absent(device, where)
+
+    def mark_absent(self, device: Device, where: str) -> None:
+        """Give every type-hinted signal that the box did not fill a channel that says so."""
+        for name, child in device.children():
+            if not isinstance(child, Signal):
+                continue
+            connector = child._connector  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+            backend = connector.backend
+            if isinstance(backend, PandaSignalBackend) and not backend.bound:
+                source = f"{where}.{name.rstrip('_').upper()}"
+                logger.warning("%s does not exist on this PandA", source)
+                kind = cast("type[Any]", backend.datatype or str)
+                backend.bind(AbsentChannel(source, ChannelInfo(kind, datatype=kind)), name)
+
+
+def free_attribute(device: Device, name: str) -> str:
+    """Return the attribute for a child: its name, or with an underscore if that is taken.
+
+    Taken are Python's keywords and what a Device has of its own (``connect``, on a
+    detector ``trigger``); names of bluesky's protocols the framework's filler knows.
+    """
+    present = getattr(device, name, None)
+    taken = keyword.iskeyword(name) or (present is not None and not isinstance(present, Device))
+    return f"{name}_" if taken else name
+
+
+def connector_of(device: Device) -> NodeConnector:
+    """Return the connector of a level that one of ours made.
+
+    Raises:
+        TypeError: another connector made it.
+    """
+    connector = device._connector  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    if not isinstance(connector, NodeConnector):
+        msg = f"{device} was not made by a PandA's connector"
+        raise TypeError(msg)
+    return connector
+
+
+class PandaConnector(NodeConnector):
+    """Connects a Device to a PandA.
+
+    Args:
+        address: where the box is.
+        box: the description of a box for mock mode, so that undeclared blocks are there too.
+
+    Attributes:
+        session: the connection, None before the first connect and in mock mode.
+        data: the state of the `data` block, likewise.
+    """
+
+    def __init__(self, address: PandaAddress, box: BoxInfo | None = None) -> None:
+        super().__init__()
+        self.address = address
+        self.session: PandaSession | None = None
+        self.data: DataBlockState | None = None
+        self._mock_box = box
+
+    @property
+    def root(self) -> str:
+        """URI of the box."""
+        return f"panda://{self.address}"
+
+    def _fill_tree(self, device: Device, children: BoxChildren) -> None:
+        name = device.name
+        # Nameless while it grows: naming each child as it comes names all of them each time.
+        device.set_name("")
+        try:
+            for block in children.box.blocks:
+                self._fill_block(device, block, children)
+            data, connector = self.level(device, "data", Device)
+            connector.fill(data, children.data_block(), f"{self.root}/DATA")
+            self._mark_absent_blocks(device, children.box)
+        finally:
+            device.set_name(name)
+
+    def _fill_block(self, device: Device, block: BlockInfo, children: BoxChildren) -> None:
+        kind = DeviceVector if block.count > 1 else Device
+        level, connector = self.level(device, block.name.lower(), kind)
+        if not isinstance(level, DeviceVector):
+            connector.fill(level, children.instance(block, 1), children.uri(block, 1))
+            return
+        vector = cast("DeviceVector[Any]", level)
+        for number in range(1, block.count + 1):
+            member, member_connector = connector.member(vector, number)
+            member_connector.fill(
+                member, children.instance(block, number), children.uri(block, number)
+            )
+        for surplus in [number for number in vector if number > block.count]:
+            del vector[surplus]
+
+    def _mark_absent_blocks(self, device: Device, box: BoxInfo) -> None:
+        present = {block.name.lower() for block in box.blocks} | {"data"}
+        for name, child in list(device.children()):
+            if name.rstrip("_") in present or isinstance(child, Signal):
+                continue
+            where = f"{self.root}/{name.upper()}"
+            if isinstance(child, DeviceVector):
+                logger.warning("%s does not exist on this PandA", where)
+                cast("DeviceVector[Any]", child).clear()
+            elif isinstance(connector := child._connector, NodeConnector):  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+                connector.mark_absent(child, where)
+
+    @override
+    async def connect_mock(self, device: Device, mock: DeviceMock[Any]) -> None:
+        if self._mock_box is not None:
+            self._fill_tree(device, BoxChildren(self._mock_box, self.root))
+        else:
+            data, connector = self.level(device, "data", Device)
+            children = undeclared_data(self.root)
+            connector.fill(data, children, f"{self.root}/DATA")
+            data.set_name(data.name)
+        await super().connect_mock(device, mock)
+
+    @override
+    async def connect_real(self, device: Device, timeout: float, force_reconnect: bool) -> None:
+        try:
+            async with asyncio.timeout(timeout):
+                session = await self._new_session()
+        except (PandaError, TimeoutError) as exc:
+            reason = str(exc) or f"no answer within {timeout:g} s"
+            msg = f"{device.name or type(device).__name__} ({self.address}): {reason}"
+            raise NotConnectedError(msg) from exc
+        self.data = DataBlockState(session, f"{self.root}/DATA")
+        try:
+            self._fill_tree(device, BoxChildren(session.box, self.root, session, self.data))
+            await super().connect_real(device, timeout, force_reconnect)
+        except BaseException:
+            await self.disconnect()
+            raise
+
+    async def _new_session(self) -> PandaSession:
+        await self.disconnect()
+        session = PandaSession(self.address)
+        await session.connect()
+        self.session = session
+        return session
+
+    async def disconnect(self) -> None:
+        """End a capture that is under way and close what is open; connect again at will."""
+        session, self.session = self.session, None
+        data, self.data = self.data, None
+        try:
+            if data is not None:
+                await data.close()
+        finally:
+            if session is not None:
+                await session.close()
