@@ -27,7 +27,6 @@ MAX_ROW_WORDS = 1024
 LINE_BYTES = 48
 """Data bytes in one base64 line, 64 characters: what the server itself writes."""
 
-Column: TypeAlias = "NDArray[Any] | list[str]"
 Words: TypeAlias = NDArray[np.uint32]
 
 _FIELD_LINE = re.compile(r"(\d{1,6}):(\d{1,6}) (\w{1,99})(?: (\w+))?", re.ASCII)
@@ -108,7 +107,7 @@ class TableLayout:
         """How many rows the table holds, None if the server did not say."""
         return None if self.max_words is None else self.max_words // self.row_words
 
-    def unpack(self, words: Words) -> dict[str, Column]:
+    def unpack(self, words: Words) -> dict[str, Any]:
         """Return the columns of a table by lower-case name, in configuration order.
 
         Args:
@@ -264,7 +263,7 @@ def _decode_base64(text: str) -> bytes:
     return data
 
 
-def _unpack_column(column: TableColumn, rows: Words) -> Column:
+def _unpack_column(column: TableColumn, rows: Words) -> NDArray[Any] | list[str]:
     codes = np.zeros(len(rows), dtype=np.uint64)
     for word, shift, bits, below in _pieces(column):
         part = (rows[:, word] >> np.uint32(shift)) & np.uint32((1 << bits) - 1)
