@@ -101,7 +101,16 @@ def test_an_enum_column_takes_labels_members_and_numbers(triggers):
 
 @pytest.mark.parametrize(
     "repeats",
-    [[7], [7.0], ["7"], np.array([7.0]), np.array([7], np.int8), [np.uint64(7)], np.array(["7"])],
+    [
+        [7],
+        [7.0],
+        ["7"],
+        np.array([7.0]),
+        np.array([7], np.int8),
+        [np.uint64(7)],
+        np.array(["7"]),
+        np.array([7.0], dtype=object),
+    ],
     ids=repr,
 )
 def test_a_number_column_takes_whole_numbers_in_any_guise(repeats):
