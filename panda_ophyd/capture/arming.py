@@ -1,4 +1,4 @@
-"""Arming is asked for until the server is able to, because for a moment after an acquisition it is not.
+"""ARM is repeated until the server is able to: for a moment after an acquisition it is not.
 
 Neither of the two things the server says about itself guarantees that ARM will work, so
 both are waited for, and the two refusals that pass by themselves are tried again. ARM is
@@ -11,7 +11,8 @@ Source: protocol.md 7.1 to 7.3, 8.9 and 11.1 (19, 20).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import re
+from typing import NamedTuple
 
 from panda_ophyd.client import PandaClient
 from panda_ophyd.control import Err, Ok, Query, Reply
@@ -22,6 +23,8 @@ ARM_TIMEOUT = 2.0
 
 POLL_PERIOD = 0.01
 """Seconds between two questions to the server."""
+
+_STATUS = re.compile(r"(Busy|Idle) (\d+)")
 
 PASSING = ("Data capture already in progress", "Unexpected error at")
 """Refusals that end by themselves, as the texts begin."""
@@ -51,17 +54,17 @@ async def arm(client: PandaClient, *, readers: int = 0, timeout: float = ARM_TIM
     """
     deadline = asyncio.get_running_loop().time() + timeout
     await readers_counted(client, readers, timeout=timeout)
-    # If it is still busy in the end, its own refusal says why better than we could
-    await _until(client, deadline, lambda state, readers, busy: state == "Idle" and not busy)
     while True:
-        try:
-            await client.assign("*PCAP.ARM")
-        except CommandError as refusal:
-            passing = refusal.message.startswith(PASSING)
-            if not passing or asyncio.get_running_loop().time() >= deadline:
-                raise _explained(client, refusal.message) from refusal
-        else:
-            return
+        late = asyncio.get_running_loop().time() >= deadline
+        # If it is busy to the end, its own refusal says why better than we could
+        if late or (await _status(client)).idle:
+            try:
+                await client.assign("*PCAP.ARM")
+            except CommandError as refusal:
+                if late or not refusal.message.startswith(PASSING):
+                    raise _explained(client, refusal.message) from refusal
+            else:
+                return
         await asyncio.sleep(POLL_PERIOD)
 
 
@@ -84,27 +87,30 @@ async def readers_counted(
         PandaError: as `PandaClient.request`.
     """
     deadline = asyncio.get_running_loop().time() + timeout
-    if not await _until(client, deadline, lambda state, counted, busy: counted >= readers):
-        raise PandaTimeoutError(
-            f"{client.where}: the PandA does not count our {readers} data connection(s) within"
-            f" {timeout:g} s; is the data port the same PandA's?"
-        )
-
-
-async def _until(
-    client: PandaClient, deadline: float, fits: Callable[[str, int, bool], bool]
-) -> bool:
-    """Poll until state, count of readers and business fit, or the deadline has passed."""
-    while True:
-        status, completion = await client.request_all(
-            [Query("*PCAP.STATUS"), Query("*PCAP.COMPLETION")]
-        )
-        state, _, counts = _value("*PCAP.STATUS?", status).partition(" ")
-        if fits(state, int(counts.split()[0]), _value("*PCAP.COMPLETION?", completion) == "Busy"):
-            return True
+    while (await _status(client)).readers < readers:
         if asyncio.get_running_loop().time() >= deadline:
-            return False
+            raise PandaTimeoutError(
+                f"{client.where}: the PandA does not count our {readers} data connection(s)"
+                f" within {timeout:g} s; is the data port the same PandA's?"
+            )
         await asyncio.sleep(POLL_PERIOD)
+
+
+class _Status(NamedTuple):
+    idle: bool
+    readers: int
+
+
+async def _status(client: PandaClient) -> _Status:
+    status, completion = await client.request_all(
+        [Query("*PCAP.STATUS"), Query("*PCAP.COMPLETION")]
+    )
+    text = _value("*PCAP.STATUS?", status)
+    match = _STATUS.match(text)
+    if match is None:
+        raise CommandError("*PCAP.STATUS?", f"{text!r} is neither Busy nor Idle with a count")
+    busy = match[1] == "Busy" or _value("*PCAP.COMPLETION?", completion) == "Busy"
+    return _Status(not busy, int(match[2]))
 
 
 def _value(request: str, reply: Reply) -> str:

@@ -63,7 +63,7 @@ class Backlog:
             # The first rows may only complete a chunk, the last ones end one
             most = self._most_rows - self._position % self._chunk
             return min(whole, most)
-        return min(self.rows, self._most_rows) if everything else 0
+        return self.rows if everything else 0
 
     def take(self, rows: int) -> list[memoryview]:
         """Remove and return the oldest rows, in pieces."""

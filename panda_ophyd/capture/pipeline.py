@@ -2,13 +2,9 @@
 
 ::
 
-    CaptureStream -> read -> Backlog -> write ---thread---> decode, append, flush
-                                          |                        |
-    on_rows, wait_ended  <----------------+------- count <---------+
-
-The reader and the writer are two tasks of the event loop that know each other by the
-backlog alone. Everything that takes time (decoding, the disk) is one job on one dedicated
-thread, so the loop stays free and HDF5 sees a single thread.
+    CaptureStream -> Capture -> Store, Backlog ---thread---> decode, append, flush
+                                     |                               |
+    on_rows, wait_ended  <-----------+------------ count <-----------+
 
 Promises, each with a test of its name:
 
@@ -32,24 +28,16 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import ParamSpec, TypeVar
 
-from panda_ophyd.capture.backlog import IN_FLIGHT_BYTES, Backlog
+from panda_ophyd.capture.bulletin import Bulletin
 from panda_ophyd.capture.result import Acquisition, CaptureResult
+from panda_ophyd.capture.store import Store
 from panda_ophyd.client import CaptureStream, PandaAddress
 from panda_ophyd.columns import Column, ColumnDecoder
 from panda_ophyd.data import CaptureEnd, CaptureStart, Frame
 from panda_ophyd.errors import CaptureError, PandaConnectionError
-from panda_ophyd.writers import (
-    CHUNK_ROWS,
-    Dataset,
-    Hdf5Writer,
-    Verdict,
-    Writer,
-    check_dataset_names,
-)
+from panda_ophyd.writers import Dataset, Hdf5Writer, Verdict, Writer, check_dataset_names
 
 FLUSH_PERIOD = 0.1
 """Seconds a row waits for its chunk to fill, unless told otherwise: the server hands slow
@@ -60,8 +48,6 @@ DRAIN_TIMEOUT = 10.0
 about half of it."""
 
 _log = logging.getLogger(__name__)
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
 
 
 class Capture:
@@ -84,11 +70,9 @@ class Capture:
 
     Attributes:
         path: the file.
-        rows: how many rows can be read from it.
-        received: how many have come, written or not.
+        received: how many rows have come, written or not.
         error: the first failure, None if all is well.
         results: acquisitions that have ended well.
-        datasets: of the file, empty before the first header.
 
     Raises:
         FieldValueError: names are empty, equal, or impossible in a file.
@@ -108,35 +92,36 @@ class Capture:
         writer: Callable[[], Writer] = Hdf5Writer,
     ) -> None:
         self.path = path
-        self.rows = 0
         self.received = 0
         self.error: Exception | None = None
         self.results: tuple[CaptureResult, ...] = ()
-        self.datasets: tuple[Dataset, ...] = ()
         self._names = dict(names or {})
         check_dataset_names(list(self._names.values()))
-        self._flush_period = flush_period
         self._limit = limit
-        self._on_rows = on_rows
         self._on_received = on_received
         self._on_failure = on_failure
+        self._bulletin = Bulletin()
         self._stream = CaptureStream(address)
-        self._writer = writer()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="panda-writer")
+        self._store = Store(writer(), self._names, flush_period, self._bulletin, on_rows)
         self._reading: asyncio.Task[None] | None = None
-        self._writing: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
+        self._used = False
         self._closed = False
+        self._columns: tuple[Column, ...] = ()
+        self._sample_bytes = 0
         self._present: Acquisition | None = None
-        self._decoder: ColumnDecoder | None = None
-        self._backlog = Backlog(1, CHUNK_ROWS, 0)
-        self._in_job = 0
-        self._waiting_since = 0.0
-        self._hurried = False
         self._suspect_row: int | None = None
         self._fetched = 0
-        self._wake = asyncio.Event()
-        self._waiters: set[asyncio.Future[None]] = set()
+
+    @property
+    def rows(self) -> int:
+        """How many rows can be read from the file."""
+        return self._store.rows
+
+    @property
+    def datasets(self) -> tuple[Dataset, ...]:
+        """What the file holds, empty before the first header."""
+        return self._store.datasets
 
     @property
     def status(self) -> str:
@@ -157,23 +142,22 @@ class Capture:
             PandaConnectionError: the data port cannot be reached.
             CaptureError: this capture was opened or closed before.
         """
-        if self._reading or self._closing or self._closed:
+        if self._used:
             raise self._failure("a capture is opened once; make a new one")
+        self._used = True
         opened = False
         try:
             await self._stream.open()
-            await self._on_thread(self._writer.create, self.path)
+            await self._store.create(self.path)
             opened = True
         finally:
             if not opened:
                 self._closed = True
-                self._thread.submit(self._writer.close)
-                self._thread.shutdown(wait=False)
+                self._store.abandon()
                 await self._stream.close()
         self._reading = asyncio.create_task(self._read(), name=f"read for {self.path}")
-        self._writing = asyncio.create_task(self._write(), name=f"write {self.path}")
-        for task in (self._reading, self._writing):
-            task.add_done_callback(self._task_done)
+        self._reading.add_done_callback(self._task_done)
+        self._store.start().add_done_callback(self._task_done)
 
     async def wait_ended(self) -> CaptureResult:
         """Wait until the next acquisition has ended and all its rows are in the file.
@@ -188,7 +172,9 @@ class Capture:
             PandaConnectionError: the connection was lost.
         """
         wanted = self._fetched + 1
-        await self._until(lambda: len(self.results) >= wanted or self.error or self._closed)
+        await self._bulletin.until(
+            lambda: len(self.results) >= wanted or self.error or self._closed
+        )
         if len(self.results) >= wanted:
             self._fetched = wanted
             return self.results[wanted - 1]
@@ -210,6 +196,7 @@ class Capture:
             WriterError: the first failure, or the file cannot be closed.
             PandaConnectionError: the first failure.
         """
+        self._used = True
         if self._closing is None:
             self._closing = asyncio.create_task(self._close(timeout), name=f"close {self.path}")
         # Whoever gives up waiting must not leave half a file
@@ -236,16 +223,18 @@ class Capture:
 
     async def _begin(self, start: CaptureStart) -> None:
         decoder = ColumnDecoder(start, self._names.keys() if self._names else None)
-        if self._decoder is None:
-            await self._make_datasets(start, decoder)
-        elif decoder.columns != self._decoder.columns:
-            was, now = _names(self._decoder.columns), _names(decoder.columns)
-            difference = ", ".join(sorted(was ^ now)) or "their order, scale, offset or units"
-            raise self._failure(
-                f"another acquisition has other fields: {difference}; use a new file"
-            )
-        self._decoder = decoder
-        self._backlog = Backlog(decoder.sample_bytes, CHUNK_ROWS, self.rows)
+        if not self._columns:
+            self._check_captured(decoder)
+        elif decoder.columns != self._columns:
+            raise self._failure(_difference(self._columns, decoder.columns))
+        times = {
+            "arm_time": start.arm_time,
+            "start_time": start.start_time,
+            "hw_time_offset_ns": start.hw_time_offset_ns,
+        }
+        known = {name: value for name, value in times.items() if value is not None}
+        await self._store.begin(decoder, known)
+        self._columns, self._sample_bytes = decoder.columns, decoder.sample_bytes
         self._present = Acquisition(start, time.time(), self.rows)
         _log.info("%s: acquisition of %s begins", self.path, start.start_time)
         if start.missed:
@@ -258,60 +247,32 @@ class Capture:
                 )
             )
 
-    async def _make_datasets(self, start: CaptureStart, decoder: ColumnDecoder) -> None:
+    def _check_captured(self, decoder: ColumnDecoder) -> None:
         missing = self._names.keys() - {(c.field, c.capture) for c in decoder.columns}
         if missing:
             fields = ", ".join(sorted(f"{field} {capture}" for field, capture in missing))
             raise self._failure(f"the PandA does not capture {fields}; its settings have changed")
-        self.datasets = tuple(self._dataset(column) for column in decoder.columns)
-        times = {
-            "arm_time": start.arm_time,
-            "start_time": start.start_time,
-            "hw_time_offset_ns": start.hw_time_offset_ns,
-        }
-        known = {name: value for name, value in times.items() if value is not None}
-        await self._on_thread(self._writer.open, self.datasets, known)
-
-    def _dataset(self, column: Column) -> Dataset:
-        return Dataset(
-            name=self._names.get((column.field, column.capture), column.name),
-            dtype=column.dtype,
-            chunk=CHUNK_ROWS,
-            attributes={
-                "units": column.units,
-                "scale": column.scale,
-                "offset": column.offset,
-                "capture": column.capture,
-                "field": column.field,
-            },
-        )
 
     async def _take(self, frame: Frame) -> None:
-        if self._present is None or self._decoder is None:
+        if self._present is None:
             raise self._failure("samples came without a header")
-        size = self._decoder.sample_bytes
-        rows = len(frame.payload) // size
+        rows = len(frame.payload) // self._sample_bytes
         self._present.last_frame = self._present.received
         self._present.received += rows
         self._present.bytes += len(frame.payload)
         accepted = memoryview(frame.payload)
         if self._limit is not None:
-            room = max(self._limit - self.received, 0)
-            accepted = accepted[: room * size]
+            accepted = accepted[: max(self._limit - self.received, 0) * self._sample_bytes]
         self.received += rows
-        if not self._backlog.rows:
-            self._waiting_since = asyncio.get_running_loop().time()
-        self._backlog.put(accepted)
-        self._wake.set()
         if self._on_received:
             self._on_received(self.received)
-        await self._until(lambda: self._in_flight <= IN_FLIGHT_BYTES)
+        await self._store.put(accepted)
 
     async def _end(self, end: CaptureEnd) -> None:
         present = self._present
         if present is None:
             raise self._failure("END came without a header")
-        await self._written()
+        await self._store.written()
         self._present = None
         suspect = present.suspect_row(end)
         if suspect is not None:
@@ -339,80 +300,29 @@ class Capture:
         )
         _log.info("%s: acquisition ended, %s", self.path, result)
         self.results += (result,)
-        self._announce()
-
-    # From the backlog to the file
-
-    @property
-    def _in_flight(self) -> int:
-        return self._backlog.bytes + self._in_job
-
-    async def _write(self) -> None:
-        while True:
-            rows = await self._due()
-            payloads = self._backlog.take(rows)
-            self._waiting_since = asyncio.get_running_loop().time()
-            self._in_job = sum(map(len, payloads))
-            flushed = await self._on_thread(self._store, payloads)
-            self._in_job = 0
-            self.rows = flushed
-            if self._on_rows:
-                self._on_rows(flushed)
-            self._announce()
-
-    async def _due(self) -> int:
-        """Return how many rows to write, when there are enough or they have waited enough."""
-        clock = asyncio.get_running_loop().time
-        while True:
-            latest = self._waiting_since + self._flush_period
-            rows = self._backlog.due(everything=self._hurried or clock() >= latest)
-            if rows:
-                return rows
-            self._wake.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(latest if self._backlog.rows else None):
-                    await self._wake.wait()
-
-    def _store(self, payloads: list[memoryview]) -> int:
-        """Write rows; on the thread.
-
-        Returns:
-            How many can be read now.
-        """
-        if self._decoder is None:
-            raise self._failure("samples came without a header")
-        columns = self._decoder.decode(payloads[0] if len(payloads) == 1 else b"".join(payloads))
-        names = (dataset.name for dataset in self.datasets)
-        self._writer.append(dict(zip(names, columns.values(), strict=True)))
-        return self._writer.flush()
-
-    async def _written(self) -> None:
-        """Return when nothing is in flight, or never will be."""
-        self._hurried = True
-        self._wake.set()
-        await self._until(lambda: not self._in_flight or _is_over(self._writing))
-        self._hurried = False
+        self._bulletin.announce()
 
     # The end
 
     async def _close(self, timeout: float) -> None:
-        if self._reading and self._writing:
-            await self._drain(timeout)
-            await _stopped(self._reading)
-            await self._written()
-            await _stopped(self._writing)
+        if self._reading:
+            await self._drain(self._reading, timeout)
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
+            await self._store.written()
             try:
-                await self._on_thread(self._writer.close, self._verdict())
+                await self._store.close(self._verdict())
             except Exception as failure:  # noqa: BLE001  close() raises it to whoever waits
                 self._fail(failure)
-        self._thread.shutdown(wait=False)
+        else:
+            self._store.abandon()
         self._closed = True
-        self._announce()
+        self._bulletin.announce()
 
-    async def _drain(self, timeout: float) -> None:
+    async def _drain(self, reading: asyncio.Task[None], timeout: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                await self._until(lambda: not self._present or _is_over(self._reading))
+                await self._bulletin.until(lambda: not self._present or reading.done())
         if self._present and not self.error:
             self._fail(
                 self._failure(
@@ -441,48 +351,21 @@ class Capture:
             _log.debug("%s failed: %s", self.path, failure)
             if self._on_failure:
                 self._on_failure(failure)
-        self._announce()
+        else:
+            _log.warning("%s failed again: %s", self.path, failure)
+        self._bulletin.announce()
 
     def _task_done(self, task: asyncio.Task[None]) -> None:
         failure = None if task.cancelled() else task.exception()
         if isinstance(failure, Exception):
             self._fail(failure)
-        if task is self._writing and self._reading:
+        if self._reading:
+            # Without a writer there is nothing to read for
             self._reading.cancel()
-        self._announce()
-
-    async def _on_thread(
-        self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs
-    ) -> _T:
-        def call() -> _T:
-            return function(*args, **kwargs)
-
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
-
-    async def _until(self, condition: Callable[[], object]) -> None:
-        """Return when the condition holds; it is looked at after every announcement."""
-        while not condition():
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiters.add(waiter)
-            try:
-                await waiter
-            finally:
-                self._waiters.discard(waiter)
-
-    def _announce(self) -> None:
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        self._bulletin.announce()
 
 
-def _names(columns: tuple[Column, ...]) -> set[str]:
-    return {column.name for column in columns}
-
-
-def _is_over(task: asyncio.Task[None] | None) -> bool:
-    return task is None or task.done()
-
-
-async def _stopped(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait([task])
+def _difference(before: tuple[Column, ...], now: tuple[Column, ...]) -> str:
+    names = {column.name for column in before} ^ {column.name for column in now}
+    what = ", ".join(sorted(names)) or "their order, scale, offset or units"
+    return f"the acquisition differs from the one before in {what}; it needs another file"

@@ -102,15 +102,11 @@ class Acquisition:
             rows: how many rows the file has now.
             suspect: the first of them in doubt.
         """
-        words = [
-            f"{path}: the acquisition ended with {end.reason!r} after {end.samples} samples,"
-            f" {self.received} of them received",
-            f"{self.start.missed} missed" if self.start.missed else "",
-            f"the file keeps {rows} rows, those from row {suspect} on are in doubt",
-            ADVICE.get(end.reason, "take them again"),
-        ]
+        missed = f" and {self.start.missed} missed" if self.start.missed else ""
         return CaptureError(
-            "; ".join(word for word in words if word),
+            f"{path}: the acquisition ended with {end.reason!r} after {end.samples} samples,"
+            f" {self.received} of them received{missed}; the file keeps {rows} rows, those from"
+            f" row {suspect} on are in doubt; {ADVICE.get(end.reason, 'take them again')}",
             reason=end.reason,
             samples_sent=end.samples,
             samples_written=rows - self.first_row,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from panda_ophyd.writers.base import (
     CHUNK_ROWS,
     DIED,
+    Attribute,
     Dataset,
     Verdict,
     Writer,
@@ -21,6 +22,7 @@ __all__ = [
     "CHUNK_ROWS",
     "DIED",
     "WRITERS",
+    "Attribute",
     "Dataset",
     "Hdf5Writer",
     "Verdict",

@@ -56,7 +56,7 @@ class Verdict:
     """What the file says about itself, as attributes of these names.
 
     Attributes:
-        complete: every row that was sent is in the file, and all ended well.
+        complete: every row that was wanted is in the file, and all ended well.
         end_reason: the last END reason in the server's words, or why there was none.
         rows: how many were written, -1 as long as nobody counted.
         suspect_row: the first row in doubt, -1 if none is.

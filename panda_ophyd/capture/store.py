@@ -1,0 +1,192 @@
+"""The writing half: rows wait for their chunk to fill, then one thread stores them.
+
+Decoding, appending and flushing are one job on one dedicated thread, so the event loop
+stays free, HDF5 sees a single thread, and a row is counted when it can be read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from panda_ophyd.capture.backlog import IN_FLIGHT_BYTES, Backlog
+from panda_ophyd.capture.bulletin import Bulletin
+from panda_ophyd.columns import Column, ColumnDecoder
+from panda_ophyd.writers import CHUNK_ROWS, Attribute, Dataset, Verdict, Writer
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class Store:
+    """Samples in, flushed rows out.
+
+    Args:
+        writer: of the file.
+        names: (field, capture) to dataset name; others are named ``FIELD.CAPTURE``.
+        flush_period: most time a sample waits before it is written, s.
+        bulletin: where progress is announced.
+        on_rows: called on the loop with the number of rows that can be read.
+
+    Attributes:
+        rows: how many can be read.
+        datasets: of the file, empty before the first acquisition.
+    """
+
+    def __init__(
+        self,
+        writer: Writer,
+        names: Mapping[tuple[str, str], str],
+        flush_period: float,
+        bulletin: Bulletin,
+        on_rows: Callable[[int], object] | None,
+    ) -> None:
+        self.rows = 0
+        self.datasets: tuple[Dataset, ...] = ()
+        self._writer = writer
+        self._names = names
+        self._flush_period = flush_period
+        self._bulletin = bulletin
+        self._on_rows = on_rows
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="panda-writer")
+        self._task: asyncio.Task[None] | None = None
+        self._decoder: ColumnDecoder | None = None
+        self._backlog = Backlog(1, CHUNK_ROWS, 0)
+        self._in_job = 0
+        self._waiting_since = 0.0
+        self._hurried = False
+        self._wake = asyncio.Event()
+
+    @property
+    def in_flight(self) -> int:
+        """Bytes of samples that wait or are being written."""
+        return self._backlog.bytes + self._in_job
+
+    @property
+    def has_stopped(self) -> bool:
+        """Whether nothing is going to be written any more."""
+        return self._task is None or self._task.done()
+
+    async def create(self, path: Path) -> None:
+        """Make the file.
+
+        Raises:
+            WriterError: it cannot be made.
+        """
+        await self._on_thread(self._writer.create, path)
+
+    def start(self) -> asyncio.Task[None]:
+        """Begin to write what is put; the task ends by being cancelled, or by failing."""
+        self._task = asyncio.create_task(self._write(), name="write rows")
+        return self._task
+
+    async def begin(self, decoder: ColumnDecoder, attributes: Mapping[str, Attribute]) -> None:
+        """Take the samples of this acquisition from now on; those before must be written.
+
+        Args:
+            decoder: of the same columns as those before.
+            attributes: of the file, if this is the first acquisition.
+
+        Raises:
+            FieldValueError: two columns have the same name, or one that is not allowed.
+            WriterError: the file would not take the datasets.
+        """
+        if self._decoder is None:
+            self.datasets = tuple(self._dataset(column) for column in decoder.columns)
+            await self._on_thread(self._writer.open, self.datasets, attributes)
+        self._decoder = decoder
+        self._backlog = Backlog(decoder.sample_bytes, CHUNK_ROWS, self.rows)
+
+    async def put(self, payload: memoryview) -> None:
+        """Add whole samples; returns when less than the allowed amount is in flight."""
+        if not self._backlog.rows:
+            self._waiting_since = asyncio.get_running_loop().time()
+        self._backlog.put(payload)
+        self._wake.set()
+        await self._bulletin.until(lambda: self.in_flight <= IN_FLIGHT_BYTES)
+
+    async def written(self) -> None:
+        """Return when nothing is in flight any more, or never will be written."""
+        self._hurried = True
+        self._wake.set()
+        await self._bulletin.until(lambda: not self.in_flight or self.has_stopped)
+        self._hurried = False
+
+    async def close(self, verdict: Verdict) -> None:
+        """Close the file, whatever has happened to it.
+
+        Raises:
+            WriterError: it cannot be closed.
+        """
+        if self._task:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        try:
+            await self._on_thread(self._writer.close, verdict)
+        finally:
+            self._thread.shutdown(wait=False)
+
+    def abandon(self) -> None:
+        """Close the file without waiting for it; nothing was written yet."""
+        self._thread.submit(self._writer.close)
+        self._thread.shutdown(wait=False)
+
+    def _dataset(self, column: Column) -> Dataset:
+        return Dataset(
+            name=self._names.get((column.field, column.capture), column.name),
+            dtype=column.dtype,
+            chunk=CHUNK_ROWS,
+            attributes={
+                "units": column.units,
+                "scale": column.scale,
+                "offset": column.offset,
+                "capture": column.capture,
+                "field": column.field,
+            },
+        )
+
+    async def _write(self) -> None:
+        while True:
+            rows = await self._due()
+            payloads = self._backlog.take(rows)
+            self._waiting_since = asyncio.get_running_loop().time()
+            self._in_job = sum(map(len, payloads))
+            self.rows = await self._on_thread(self._store, payloads)
+            self._in_job = 0
+            if self._on_rows:
+                self._on_rows(self.rows)
+            self._bulletin.announce()
+
+    async def _due(self) -> int:
+        """Return how many rows to write, when there are enough or they have waited enough."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            latest = self._waiting_since + self._flush_period
+            rows = self._backlog.due(everything=self._hurried or clock() >= latest)
+            if rows:
+                return rows
+            self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(latest if self._backlog.rows else None):
+                    await self._wake.wait()
+
+    def _store(self, payloads: list[memoryview]) -> int:
+        """Write rows, on the thread, and return how many can be read now."""
+        if self._decoder is None:
+            raise RuntimeError("samples were put before an acquisition began")
+        columns = self._decoder.decode(payloads[0] if len(payloads) == 1 else b"".join(payloads))
+        names = (dataset.name for dataset in self.datasets)
+        self._writer.append(dict(zip(names, columns.values(), strict=True)))
+        return self._writer.flush()
+
+    async def _on_thread(
+        self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
+        def call() -> _T:
+            return function(*args, **kwargs)
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
