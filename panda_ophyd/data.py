@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from panda_ophyd.errors import NEAR_BYTES, CommandError, ProtocolError
+from panda_ophyd.errors import NEAR_BYTES, CommandError, FieldValueError, ProtocolError
 
 PROCESSING = {"XML FRAMED RAW": "Raw", "XML FRAMED SCALED": "Scaled"}
 """Options this grammar is written for, and what the header then says in ``process``."""
@@ -131,12 +131,15 @@ class DataProtocol:
     Attributes:
         error: what was wrong with the bytes, None while they fit the grammar.
 
+    Raises:
+        FieldValueError: other options; their grammar is another one.
+
     Source: protocol.md 8.1 to 8.7.
     """
 
     def __init__(self, options: str = "XML FRAMED RAW") -> None:
         if options not in PROCESSING:
-            raise ValueError(f"data port options are one of {tuple(PROCESSING)}, not {options!r}")
+            raise FieldValueError("data port options", options, f"known are {tuple(PROCESSING)}")
         self.error: ProtocolError | CommandError | None = None
         self._options = options
         self._state = _State.AWAIT_OK

@@ -20,7 +20,7 @@ from panda_ophyd.data import (
     DataProtocol,
     Frame,
 )
-from panda_ophyd.errors import CommandError, ProtocolError
+from panda_ophyd.errors import CommandError, FieldValueError, ProtocolError
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 RAW = "XML FRAMED RAW"
@@ -137,7 +137,7 @@ def test_the_option_line_is_what_the_server_wants_first(options: str) -> None:
 
 
 def test_options_of_another_grammar_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"data port options are one of"):
+    with pytest.raises(FieldValueError, match=r"data port options cannot be 'ASCII SCALED'"):
         DataProtocol("ASCII SCALED")
 
 

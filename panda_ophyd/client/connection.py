@@ -114,6 +114,8 @@ class PandaClient:
         )
         try:
             self.identity = await self._identify(wire)
+            if wire.lost:  # meanwhile, and nobody was told
+                raise PandaConnectionError(str(wire.lost)) from wire.lost.__cause__
             wire.on_lost = self._on_lost
             self._wire = wire
         finally:

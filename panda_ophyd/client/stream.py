@@ -33,9 +33,9 @@ _log = logging.getLogger(__name__)
 class _DataWire(Wire):
     """The data connection as the event loop sees it."""
 
-    def __init__(self, where: str, options: str) -> None:
+    def __init__(self, where: str, protocol: DataProtocol) -> None:
         super().__init__(where)
-        self._protocol = DataProtocol(options)
+        self._protocol = protocol
         self._events: deque[DataEvent] = deque()
         self._held = 0
         self._news = asyncio.Event()
@@ -110,8 +110,7 @@ class CaptureStream:
         timeout: for opening, s.
 
     Raises:
-        FieldValueError: the address is malformed.
-        ValueError: the options are unknown.
+        FieldValueError: the address is malformed, or the options are unknown.
     """
 
     def __init__(
@@ -123,6 +122,7 @@ class CaptureStream:
     ) -> None:
         self.address = as_address(address)
         self._options = options
+        self._protocol = DataProtocol(options)
         self._timeout = timeout
         self._wire: _DataWire | None = None
         self._used = False
@@ -146,7 +146,7 @@ class CaptureStream:
             raise PandaConnectionError(f"{self.where}: a stream opens once; make a new one")
         self._used = True
         wire = await dial(
-            partial(_DataWire, self.where, self._options),
+            partial(_DataWire, self.where, self._protocol),
             self.address.host,
             self.address.data_port,
             self._timeout,
