@@ -55,6 +55,7 @@ async def run_command(
         CommandError: the server refused one of the requests. Those sent with it were
             carried out all the same; further refusals are in the notes.
         FieldValueError: the lines of an exchange are not exactly one request.
+        Exception: what the command itself raises passes through, such as a `VersionError`.
     """
     steps = command.execute(version)
     try:
