@@ -1,0 +1,95 @@
+"""Every block of the box as a pure machine, one a file, and the table that finds them by name.
+
+PCAP is not in the table: it is made with the buses that it looks at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from panda_simulator.behaviours.base import (
+    ANYWHERE,
+    Behaviour,
+    Interval,
+    Outputs,
+    Step,
+    TableBlock,
+    Watcher,
+    signed,
+)
+from panda_simulator.behaviours.bits import Bits
+from panda_simulator.behaviours.calc import Calc
+from panda_simulator.behaviours.clock import Clock
+from panda_simulator.behaviours.counter import Counter
+from panda_simulator.behaviours.div import Div
+from panda_simulator.behaviours.filter import Filter
+from panda_simulator.behaviours.frames import CaptureBus
+from panda_simulator.behaviours.inenc import Inenc, Track
+from panda_simulator.behaviours.lut import Lut
+from panda_simulator.behaviours.outenc import Outenc
+from panda_simulator.behaviours.pcap import Pcap
+from panda_simulator.behaviours.pcomp import Pcomp
+from panda_simulator.behaviours.pgen import Pgen
+from panda_simulator.behaviours.ports import (
+    LEVEL,
+    InputPort,
+    OutputPort,
+    RegisterFile,
+    SyncOutput,
+    System,
+    sync_input,
+)
+from panda_simulator.behaviours.posenc import Posenc
+from panda_simulator.behaviours.pulse import Pulse
+from panda_simulator.behaviours.qdec import Qdec
+from panda_simulator.behaviours.seq import Seq
+from panda_simulator.behaviours.srgate import Srgate
+
+BEHAVIOURS: dict[str, Callable[[], Behaviour]] = {
+    "BITS": Bits,
+    "CALC": Calc,
+    "CLOCK": Clock,
+    "COUNTER": Counter,
+    "DIV": Div,
+    "FILTER": Filter,
+    "INENC": Inenc,
+    "LUT": Lut,
+    "LVDSIN": InputPort,
+    "LVDSOUT": OutputPort,
+    "OUTENC": Outenc,
+    "PCOMP": Pcomp,
+    "PGEN": Pgen,
+    "PULSE": Pulse,
+    "SEQ": Seq,
+    "SFP2_SYNC_IN": sync_input,
+    "SFP2_SYNC_OUT": SyncOutput,
+    "SFP3_SYNC_IN": sync_input,
+    "SFP3_SYNC_OUT": SyncOutput,
+    "SRGATE": Srgate,
+    "SYSTEM": System,
+    "TTLIN": InputPort,
+    "TTLOUT": OutputPort,
+}
+"""Blocks made without anything; a block that is in no table is a register file."""
+
+__all__ = [
+    "ANYWHERE",
+    "BEHAVIOURS",
+    "LEVEL",
+    "Behaviour",
+    "CaptureBus",
+    "Inenc",
+    "InputPort",
+    "Interval",
+    "OutputPort",
+    "Outputs",
+    "Pcap",
+    "Posenc",
+    "Qdec",
+    "RegisterFile",
+    "Step",
+    "TableBlock",
+    "Track",
+    "Watcher",
+    "signed",
+]

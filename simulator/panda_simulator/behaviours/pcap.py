@@ -1,0 +1,210 @@
+"""PCAP: a sample of chosen positions, sums, times and bits at every trigger.
+
+Positions and bits are not inputs: PCAP looks them up when it needs them, and says
+which positions it must be told about (`watched`), so that a captured position costs
+nothing while no value of it goes into a sum.
+
+Source: blocks.md 4.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+from panda_simulator.behaviours.base import Step, earliest, is_edge
+from panda_simulator.behaviours.frames import CaptureBus, Frame
+
+TOO_CLOSE = 1
+_LATENCY = 4
+_DRAIN = 2
+_NEVER_ENABLED = -1
+
+
+class _Sample:
+    """The words of one capture; word k comes out at first + k."""
+
+    __slots__ = ("first", "last", "words")
+
+    def __init__(self, tick: int, words: list[int]) -> None:
+        self.words = words
+        self.first = tick + _LATENCY
+        self.last = self.first + len(words) - 1
+
+
+class Pcap:
+    """The capture engine: armed, running, and the words on their way out."""
+
+    bit_inputs: tuple[str, ...] = ("ENABLE", "GATE", "TRIG")
+    position_inputs: tuple[str, ...] = ()
+
+    def __init__(self, bus: CaptureBus, *, word_by_word: bool = False) -> None:
+        """Make a PCAP.
+
+        Args:
+            bus: where positions and bits come from.
+            word_by_word: put each word out as DATA at its tick; otherwise words are
+                only taken as whole samples, with `take_samples`, which costs no wake-ups.
+        """
+        self._bus = bus
+        self._word_by_word = word_by_word
+        self._set: dict[str, int] = dict.fromkeys((*self.bit_inputs, "TRIG_EDGE", "SHIFT_SUM"), 0)
+        self._entries: list[int] = []
+        self._frame = Frame([], bus)
+        self._samples: deque[_Sample] = deque()
+        self._done: list[bytes] = []
+        self._trigger_level = 0
+        self._armed_at = 0
+        self._zero = _NEVER_ENABLED
+        self._paused_time: int | None = None
+        self._last_capture: int | None = None
+        self._last_word: int | None = None
+        self._fault_at: int | None = None
+        self._end_at: int | None = None
+        self.active = False
+        self.health = 0
+        self.disarmed = False
+
+    @property
+    def running(self) -> bool:
+        """Whether ENABLE has been high since the last ARM."""
+        return self._zero != _NEVER_ENABLED
+
+    @property
+    def watched(self) -> frozenset[int]:
+        """Positions of which PCAP needs to be told every change, as things are."""
+        return self._frame.watched
+
+    def load(self, entries: Sequence[int]) -> None:
+        """Replace the capture list (START_WRITE and WRITEs)."""
+        self._entries = list(entries)
+        self._frame = Frame(self._entries, self._bus)
+
+    def take_samples(self, tick: int) -> bytes:
+        """Hand over the samples whose last word is out at the tick, little-endian."""
+        if self.active:
+            self._drain(tick)
+        done = b"".join(self._done)
+        self._done.clear()
+        return done
+
+    def update(self, tick: int, changes: Mapping[str, int]) -> Step:
+        """Take one tick (Behaviour.update)."""
+        self._frame.advance(tick)
+        now = self._set
+        enable = now["ENABLE"]
+        now.update(changes)
+        self._write_list(changes)
+        self._arm(tick, changes)
+        if self.active:
+            self._follow_enable(tick, enable, now["ENABLE"])
+        level = now["TRIG"] & now["ENABLE"]
+        triggered = is_edge(now["TRIG_EDGE"], self._trigger_level, level)
+        self._trigger_level = level
+        if self.active and now["ENABLE"] and self._end_at is None:
+            self._follow_gate(tick, triggered)
+        outputs = {"ACTIVE": int(self.active), "HEALTH": self.health}
+        data = self._word(tick)
+        if data is not None:
+            outputs["DATA"] = data
+        self._finish(tick, outputs)
+        return outputs, self._wake(tick)
+
+    def _write_list(self, changes: Mapping[str, int]) -> None:
+        if "START_WRITE" in changes:
+            self.load([])
+        if "WRITE" in changes:
+            self.load([*self._entries, changes["WRITE"] & 0x3FF])
+
+    def _arm(self, tick: int, changes: Mapping[str, int]) -> None:
+        if self.active:
+            if "DISARM" in changes:
+                self._end_at = tick
+                self.disarmed = True
+        elif "ARM" in changes:
+            self.active = True
+            self.health = 0
+            self.disarmed = False
+            self._armed_at = tick
+            self._zero = _NEVER_ENABLED
+            self._paused_time = None
+            self._last_capture = self._last_word = self._fault_at = self._end_at = None
+            self._samples.clear()
+            self._frame.clear()
+
+    def _follow_enable(self, tick: int, before: int, now: int) -> None:
+        if now and not self.running:
+            self._zero = tick
+        elif now and self._paused_time is not None:
+            self._zero = tick - self._paused_time
+            self._paused_time = None
+        elif before and not now and self.running and self._end_at is None:
+            if tick == self._armed_at + 1:
+                # hardware does not see this fall as an end
+                self._paused_time = tick - self._zero
+                self._frame.gate(tick, 0, self._paused_time)
+            else:
+                self._end_at = self._drained_at(tick)
+
+    def _drained_at(self, tick: int) -> int:
+        """Return when ACTIVE falls if ENABLE falls at the tick."""
+        last = tick - 1 if self._last_word == tick - 1 else None
+        for sample in self._samples:
+            coming_out = sample.first <= tick - 1 <= sample.last
+            if coming_out if last is None else sample.first == last + 1:
+                last = sample.last
+        return tick if last is None else last + _DRAIN
+
+    def _follow_gate(self, tick: int, triggered: bool) -> None:
+        time = tick - self._zero
+        gate = self._set["GATE"]
+        if not triggered:
+            self._frame.gate(tick, gate, time)
+            return
+        if self._last_capture is not None and tick < self._last_capture + len(self._entries):
+            self._fault_at = self._fault_at or tick + _LATENCY
+        self._last_capture = tick
+        words = self._frame.capture(tick, gate, time, self._set["SHIFT_SUM"])
+        self._samples.append(_Sample(tick, words))
+
+    def _word(self, tick: int) -> int | None:
+        """Return the word that comes out at the tick."""
+        if not self._word_by_word:
+            return None
+        for sample in reversed(self._samples):
+            if sample.first <= tick <= sample.last:
+                return sample.words[tick - sample.first]
+        return None
+
+    def _drain(self, tick: int) -> None:
+        """Move the samples that are out by the tick to where they are taken from."""
+        while self._samples and self._samples[0].last <= tick:
+            sample = self._samples.popleft()
+            self._last_word = sample.last
+            words = sample.words
+            if not self._word_by_word:
+                self._done.append(struct.pack(f"<{len(words)}I", *words))
+
+    def _finish(self, tick: int, outputs: dict[str, int]) -> None:
+        if not self.active:
+            return
+        if self._fault_at is not None and tick >= self._fault_at:
+            self.health = TOO_CLOSE
+            self._end_at = tick
+        if self._word_by_word:
+            self._drain(tick - 1)
+        if self._end_at is not None and tick >= self._end_at:
+            self._drain(tick)
+            self._samples.clear()
+            self.active = False
+            self._frame.clear()
+        outputs.update(ACTIVE=int(self.active), HEALTH=self.health)
+
+    def _wake(self, tick: int) -> int | None:
+        if not self.active:
+            return None
+        word: int | None = None
+        if self._word_by_word and self._samples:
+            word = max(self._samples[0].first, tick + 1)
+        return earliest(self._end_at, self._fault_at, word)

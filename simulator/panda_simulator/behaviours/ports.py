@@ -1,0 +1,100 @@
+"""TTLIN, TTLOUT, LVDSIN, LVDSOUT, SYSTEM and the SFP links: blocks that hardly think.
+
+Source: blocks.md 3.1, 3.2, 3.5, 3.6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from panda_simulator.behaviours.base import MASK, Step
+
+LEVEL = "LEVEL"
+"""The connector: driven by the world for an input, put out by an output."""
+
+_INTERNAL_CLOCK = 0
+_LINK_DOWN = 1
+
+
+class InputPort:
+    """VAL is the level of the connector, at the tick at which it is driven."""
+
+    bit_inputs: tuple[str, ...] = (LEVEL,)
+    position_inputs: tuple[str, ...] = ()
+
+    def update(self, tick: int, changes: Mapping[str, int]) -> Step:
+        """Take one tick (Behaviour.update)."""
+        del tick
+        return {"VAL": changes[LEVEL]} if LEVEL in changes else {}, None
+
+
+class OutputPort:
+    """The connector has the level of VAL."""
+
+    bit_inputs: tuple[str, ...] = ("VAL",)
+    position_inputs: tuple[str, ...] = ()
+
+    def update(self, tick: int, changes: Mapping[str, int]) -> Step:
+        """Take one tick (Behaviour.update)."""
+        del tick
+        return {LEVEL: changes["VAL"]} if "VAL" in changes else {}, None
+
+
+class RegisterFile:
+    """Registers that nothing happens to, and outputs that never change."""
+
+    bit_inputs: tuple[str, ...] = ()
+    position_inputs: tuple[str, ...] = ()
+
+    def __init__(self, outputs: Mapping[str, int] | None = None) -> None:
+        self._outputs = dict(outputs or {})
+
+    def update(self, tick: int, changes: Mapping[str, int]) -> Step:
+        """Take one tick (Behaviour.update)."""
+        del tick, changes
+        return self._outputs, None
+
+
+class System:
+    """Healthy voltages and temperatures, and no clock but the internal one."""
+
+    bit_inputs: tuple[str, ...] = ()
+    position_inputs: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        self._outputs = {
+            **dict.fromkeys(("TEMP_PSU", "TEMP_SFP", "TEMP_ENC_L", "TEMP_PICO", "TEMP_ENC_R"), 30),
+            "TEMP_ZYNQ": 45000,
+            "ALIM_12V0": 8074,
+            "PICO_5V0": 8176,
+            "IO_5V0": 8205,
+            "SFP_3V3": 8592,
+            "FMC_15VN": 4245,
+            "FMC_15VP": 8120,
+            "ENC_24V": 8407,
+            "FMC_12V": 8029,
+            "VCCINT": 1000,
+            "PLL_LOCKED": 1,
+            "EXT_CLOCK_FREQ": 0,
+            "CLK_SEL_STAT": _INTERNAL_CLOCK,
+            "HEALTH": 0,
+        }
+
+    def update(self, tick: int, changes: Mapping[str, int]) -> Step:
+        """Take one tick (Behaviour.update)."""
+        del tick
+        if "CLOCK_SOURCE" in changes:
+            self._outputs["HEALTH"] = int(changes["CLOCK_SOURCE"] & MASK != _INTERNAL_CLOCK)
+        return self._outputs, None
+
+
+def sync_input() -> RegisterFile:
+    """Make a receiver without a partner: its link is down."""
+    return RegisterFile({"LINKUP": 0, "HEALTH": _LINK_DOWN, "ERR_CNT": 0})
+
+
+class SyncOutput(RegisterFile):
+    """A transmitter that nobody listens to."""
+
+    bit_inputs: tuple[str, ...] = tuple(f"BIT{number}" for number in range(1, 9))
+    position_inputs: tuple[str, ...] = tuple(f"POS{number}" for number in range(1, 5))

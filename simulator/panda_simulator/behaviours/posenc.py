@@ -1,0 +1,77 @@
+"""POSENC: the quadrature and step generator inside OUTENC.
+
+Source: blocks.md 3.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from panda_simulator.behaviours.base import Step, signed
+
+_LINES = ((0, 0), (1, 0), (1, 1), (0, 1))
+DISABLED, AT_POSITION, SLEWING = range(3)
+
+
+class Posenc:
+    """Follows a position, one count at each active tick of a free running step clock."""
+
+    bit_inputs: tuple[str, ...] = ("ENABLE",)
+    position_inputs: tuple[str, ...] = ("INP",)
+
+    def __init__(self) -> None:
+        self._set: dict[str, int] = {"ENABLE": 0, "INP": 0, "PERIOD": 0, "PROTOCOL": 0}
+        self._origin = 0
+        self._tracker = 0
+        self._phase = 0
+        self._moved: tuple[int, int] | None = None
+
+    def update(self, tick: int, changes: Mapping[str, int]) -> Step:
+        """Take one tick (Behaviour.update)."""
+        now = self._set
+        enabled = now["ENABLE"]
+        now.update(changes)
+        if not now["ENABLE"]:
+            self._tracker = self._phase = 0
+            self._moved = None
+            self._strobe(tick, changes)
+            return {"A": 0, "B": 0, "STATE": DISABLED}, None
+        stepped = 0
+        if self._moved and self._moved[0] < tick:
+            stepped = self._moved[0] == tick - 1
+            self._phase = (self._phase + self._moved[1]) % 4
+            self._moved = None
+        direction = int(self._tracker >= now["INP"])
+        state = AT_POSITION
+        if not enabled:
+            self._tracker = now["INP"]
+        elif self._tracker != now["INP"]:
+            state = SLEWING
+            if self._active(tick):
+                self._move(tick)
+        self._strobe(tick, changes)
+        lines = (int(stepped), direction) if now["PROTOCOL"] & 1 else _LINES[self._phase]
+        return {"A": lines[0], "B": lines[1], "STATE": state}, self._wake(tick, bool(stepped))
+
+    def _move(self, tick: int) -> None:
+        step = 1 if self._tracker < self._set["INP"] else -1
+        self._tracker = signed(self._tracker + step)
+        self._moved = tick, step
+
+    def _strobe(self, tick: int, changes: Mapping[str, int]) -> None:
+        # The old step clock is still the one in force at the tick of the strobe.
+        if "PERIOD" in changes:
+            self._origin = tick
+
+    def _period(self) -> int:
+        return max(self._set["PERIOD"], 1 + (self._set["PROTOCOL"] & 1))
+
+    def _active(self, tick: int) -> bool:
+        return (tick - self._origin) % self._period() == 0
+
+    def _wake(self, tick: int, stepped: bool) -> int | None:
+        if self._moved or stepped:
+            return tick + 1
+        if self._tracker == self._set["INP"]:
+            return None
+        return tick + self._period() - (tick - self._origin) % self._period()

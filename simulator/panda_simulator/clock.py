@@ -1,0 +1,101 @@
+"""Simulated time is a number of ticks of 8 ns; a clock says how many should have passed.
+
+The fabric asks, and catches up. It is never forced: when a box is wired so busily that
+Python cannot keep up, the real-time clock is set back and simulated time lags behind
+instead of skipping anything.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+TICKS_PER_SECOND = 125_000_000
+
+
+class Clock(Protocol):
+    """What the simulation takes its time from."""
+
+    def now(self) -> int:
+        """Return the tick up to which everything should have happened."""
+        ...
+
+    def until(self, tick: int) -> float:
+        """Return how long to wait until `now` may reach a tick, in seconds."""
+        ...
+
+    def fall_back(self, tick: int) -> None:
+        """Take note that the simulation has come to a tick only and will not hurry."""
+        ...
+
+
+class RealTimeClock:
+    """Simulated time passes like real time, or faster or slower by a factor."""
+
+    def __init__(
+        self, speed: float = 1.0, *, seconds: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Start at tick 0.
+
+        Args:
+            speed: simulated seconds per real second.
+            seconds: monotonic real time.
+
+        Raises:
+            ValueError: the speed is not positive.
+        """
+        if speed <= 0:
+            raise ValueError(f"speed of a clock is {speed}, but has to be positive")
+        self._rate = TICKS_PER_SECOND * speed
+        self._seconds = seconds
+        self._start = seconds()
+
+    def now(self) -> int:
+        """Return the ticks since the start (Clock.now)."""
+        return int((self._seconds() - self._start) * self._rate)
+
+    def until(self, tick: int) -> float:
+        """Return the seconds to wait (Clock.until)."""
+        return max(0.0, tick / self._rate - (self._seconds() - self._start))
+
+    def fall_back(self, tick: int) -> None:
+        """Let `now` be the tick again, if it is later (Clock.fall_back)."""
+        late = self.now() - tick
+        if late > 0:
+            self._start += late / self._rate
+
+
+class SteppedClock:
+    """Time stands still until somebody sets it: for tests."""
+
+    POLL = 0.005
+    """Seconds after which one who waits looks again."""
+
+    def __init__(self, tick: int = 0) -> None:
+        self._tick = tick
+
+    def now(self) -> int:
+        """Return the tick set last (Clock.now)."""
+        return self._tick
+
+    def until(self, tick: int) -> float:
+        """Return when to look again (Clock.until)."""
+        return 0.0 if tick <= self._tick else self.POLL
+
+    def fall_back(self, tick: int) -> None:
+        """Stay: a stepped simulation may take its time (Clock.fall_back)."""
+
+    def advance_to(self, tick: int) -> None:
+        """Set the time.
+
+        Raises:
+            ValueError: time does not go backwards.
+        """
+        if tick < self._tick:
+            raise ValueError(f"cannot set the clock from tick {self._tick} back to {tick}")
+        self._tick = tick
+
+    def advance_by(self, ticks: int) -> None:
+        """Let ticks pass; see `advance_to`."""
+        self.advance_to(self._tick + ticks)

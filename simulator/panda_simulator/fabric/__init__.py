@@ -1,0 +1,7 @@
+"""The wired box: instances of behaviours, two buses and the engine that calls them."""
+
+from __future__ import annotations
+
+from panda_simulator.fabric.fabric import Fabric
+
+__all__ = ["Fabric"]

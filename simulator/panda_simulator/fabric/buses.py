@@ -1,0 +1,110 @@
+"""The two buses: what is on them, what a block sees of it one tick later, and what changed.
+
+Source: blocks.md 1.2, 1.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from panda_simulator.behaviours import Track
+from panda_simulator.hardware import BIT_BUS_SIZE, BIT_ONE, POSITION_BUS_SIZE
+
+_WORD = 32
+
+
+class BitBus:
+    """128 bits, and the constants that a mux can select beyond them."""
+
+    def __init__(self) -> None:
+        self.levels = [0] * (BIT_ONE + 1)
+        self.levels[BIT_ONE] = 1
+        self._changed = [False] * BIT_BUS_SIZE
+        self._words = [0] * (BIT_BUS_SIZE // _WORD)
+        self._words_before = list(self._words)
+        self._word_ticks = [-1] * len(self._words)
+        self.computed: list[tuple[int, Callable[[int], int]]] = []
+        """Bits that are functions of the tick while nothing is connected to them."""
+
+    def put(self, index: int, tick: int, level: int) -> None:
+        """Put a level on the bus."""
+        if level == self.levels[index]:
+            return
+        self.levels[index] = level
+        self._changed[index] = True
+        word, bit = divmod(index, _WORD)
+        if self._word_ticks[word] != tick:
+            self._word_ticks[word] = tick
+            self._words_before[word] = self._words[word]
+        self._words[word] ^= 1 << bit
+
+    def word(self, number: int, tick: int) -> int:
+        """Return bits 32·number … as a block sees them at the tick."""
+        late = self._word_ticks[number] == tick
+        word = self._words_before[number] if late else self._words[number]
+        for index, level in self.computed:
+            if index // _WORD == number:
+                bit = 1 << index % _WORD
+                word = word & ~bit | bit * level(tick - 1)
+        return word
+
+    def snapshot_computed(self, tick: int) -> None:
+        """Put computed bits on the bus as they are at a tick."""
+        for index, level in self.computed:
+            self.put(index, tick, level(tick))
+
+    def snapshot(self, tick: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return levels and change flags, both (128,), and clear the flags."""
+        self.snapshot_computed(tick)
+        values = np.array(self.levels[:BIT_BUS_SIZE], dtype=np.bool_)
+        changes = np.array(self._changed, dtype=np.bool_)
+        self._changed = [False] * BIT_BUS_SIZE
+        return values, changes
+
+
+class PositionBus:
+    """32 positions, each a number or a track; entry 32 is the constant 0."""
+
+    def __init__(self) -> None:
+        self.tracks: dict[int, Track] = {}
+        self._values = [0] * (POSITION_BUS_SIZE + 1)
+        self._before = [0] * (POSITION_BUS_SIZE + 1)
+        self._ticks = [-1] * (POSITION_BUS_SIZE + 1)
+        self._changed = [False] * POSITION_BUS_SIZE
+
+    def put(self, index: int, tick: int, value: int) -> None:
+        """Put a number that is a new one on the bus."""
+        if self._ticks[index] != tick:
+            self._ticks[index] = tick
+            self._before[index] = self._values[index]
+        self._values[index] = value
+        self._changed[index] = True
+
+    def value(self, index: int) -> int:
+        """Return what is on the bus, of an entry without a track."""
+        return self._values[index]
+
+    def seen(self, index: int, tick: int) -> int:
+        """Return an entry as a block sees it at the tick."""
+        track = self.tracks.get(index)
+        if track:
+            return track.at(tick - 1)
+        return self._before[index] if self._ticks[index] == tick else self._values[index]
+
+    def flag(self, index: int) -> None:
+        """Remember that a position changed, for the next snapshot."""
+        self._changed[index] = True
+
+    def snapshot(self, tick: int) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """Return positions and change flags, both (32,), and clear the flags."""
+        for index, track in self.tracks.items():
+            now = track.at(tick)
+            if now != self._values[index]:
+                self.put(index, tick, now)
+        values = np.array(self._values[:POSITION_BUS_SIZE], dtype=np.int32)
+        changes = np.array(self._changed, dtype=np.bool_)
+        self._changed = [False] * POSITION_BUS_SIZE
+        return values, changes

@@ -1,0 +1,60 @@
+"""Carries what PCAP makes to whoever armed it.
+
+Source: blocks.md 4.2; hardware.CaptureSink.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from panda_simulator.behaviours import Pcap
+from panda_simulator.fabric.buses import BitBus, PositionBus
+from panda_simulator.hardware import CaptureSink, Completion
+
+
+class BusView:
+    """Both buses as PCAP sees them (behaviours.CaptureBus)."""
+
+    def __init__(self, bits: BitBus, positions: PositionBus) -> None:
+        self._bits = bits
+        self._positions = positions
+
+    def position(self, index: int, tick: int) -> int:
+        """Return a position with the hop of one tick."""
+        return self._positions.seen(index, tick)
+
+    def bits(self, word: int, tick: int) -> int:
+        """Return a word of bits with the hop of one tick."""
+        return self._bits.word(word, tick)
+
+
+class Acquisition:
+    """One arming of PCAP, from ARM to its end."""
+
+    def __init__(self, pcap: Pcap, sink: CaptureSink, time_ns: Callable[[], int]) -> None:
+        self._pcap = pcap
+        self._sink = sink
+        self._time_ns = time_ns
+        self._started = False
+
+    def follow(self, tick: int) -> bool:
+        """Tell the sink what has happened by a tick; return whether it is over."""
+        if self._pcap.running and not self._started:
+            self._started = True
+            self._sink.started(self._time_ns(), None)
+        if self._pcap.active:
+            return False
+        self.deliver(tick)
+        self._sink.ended(self._completion())
+        return True
+
+    def deliver(self, tick: int) -> None:
+        """Hand over the samples that are complete by a tick."""
+        data = self._pcap.take_samples(tick)
+        if data:
+            self._sink.samples(data)
+
+    def _completion(self) -> Completion:
+        if self._pcap.health:
+            return Completion.FRAMING_ERROR
+        return Completion.DISARMED if self._pcap.disarmed else Completion.OK

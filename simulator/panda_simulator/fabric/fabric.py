@@ -1,0 +1,365 @@
+"""Fabric calls blocks at the ticks at which something happens to them, and nothing between.
+
+Its cost grows with events, not with ticks: a call of a block takes some microseconds
+of real time, however long the simulated time since the one before.
+
+Register writes take one tick each, as on the box: a write is at the tick after the last
+one that was simulated, all that it does in its block is done when it returns, and other
+blocks see it a hop later. After many writes in a row the fabric is some ticks ahead of
+its clock, and waits for it.
+
+When a busy box is too slow for real time, the clock is set back (`Clock.fall_back`):
+simulated time lags, no tick is skipped and nothing is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from panda_simulator.behaviours import LEVEL, Inenc, OutputPort, TableBlock
+from panda_simulator.clock import TICKS_PER_SECOND, Clock
+from panda_simulator.fabric.agenda import Agenda, Instance
+from panda_simulator.fabric.capture import Acquisition
+from panda_simulator.fabric.feeds import Feed
+from panda_simulator.fabric.wiring import Wiring
+from panda_simulator.hardware import CaptureSink
+from panda_simulator.world import World
+
+_MASK = 0xFFFFFFFF
+_SLICE = 2_000
+"""Calls of blocks between two looks at the event loop: some ten milliseconds."""
+
+_TOLERATED_LAG = TICKS_PER_SECOND // 20
+"""Ticks that `run` may be late before it sets the clock back."""
+
+_SHORTEST_WAIT = 0.001
+"""Seconds: events are worked on in batches of this length, not one by one."""
+
+_LONGEST_WAIT = 0.5
+
+
+class Fabric:
+    """The FPGA of a box (hardware.Hardware), its blocks wired and ticking."""
+
+    clock_frequency: int = TICKS_PER_SECOND
+    version: tuple[int, int, int] = (0, 0, 0)
+    std_dev: bool = False
+
+    def __init__(
+        self,
+        blocks: Mapping[str, int],
+        bit_index: Mapping[tuple[str, int, str], int],
+        position_index: Mapping[tuple[str, int, str], int],
+        *,
+        clock: Clock,
+        world: World,
+        time_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
+        """Make a box in its power-up state.
+
+        Args:
+            blocks: name to number of instances; a block without a behaviour is a
+                register file.
+            bit_index: (block, number, field) to index on the bit bus.
+            position_index: the same for the position bus.
+            clock: that the fabric follows.
+            world: around the box.
+            time_ns: wall clock for the start of an acquisition, ns since 1970.
+        """
+        self._clock = clock
+        self._world = world
+        self._time_ns = time_ns
+        self._agenda = Agenda()
+        self._wiring = Wiring(blocks, bit_index, position_index, self._agenda)
+        self._tick = 0
+        self._calls = 0
+        self._work = asyncio.Event()
+        self._acquisition: Acquisition | None = None
+        self._feeds = {
+            key: Feed(instance.behaviour)
+            for key, instance in self._wiring.instances.items()
+            if isinstance(instance.behaviour, TableBlock)
+        }
+        self._after: dict[Instance, Callable[[Instance, int], None]] = {}
+        for key, instance in self._wiring.instances.items():
+            self._prepare(key, instance)
+        world.attach(self)
+        self.run_until(0)
+
+    def _prepare(self, key: tuple[str, int], instance: Instance) -> None:
+        behaviour = instance.behaviour
+        if isinstance(behaviour, Inenc) and key[1] in self._world.encoders:
+            behaviour.connect(self._world.encoders[key[1]])
+        if behaviour is self._wiring.pcap:
+            self._after[instance] = self._after_pcap
+        elif isinstance(behaviour, OutputPort):
+            self._after[instance] = self._after_port
+        elif isinstance(behaviour, TableBlock):
+            self._after[instance] = self._after_table
+        elif isinstance(behaviour, Inenc):
+            self._after[instance] = self._after_encoder
+        self._agenda.at(0, instance)
+        if LEVEL in behaviour.bit_inputs:
+            self._agenda.at(0, instance)[LEVEL] = self._world.level(*key)
+
+    @property
+    def tick(self) -> int:
+        """The last tick that is simulated completely."""
+        return self._tick
+
+    @property
+    def calls(self) -> int:
+        """Calls of blocks so far: the measure of what a simulation costs."""
+        return self._calls
+
+    # Hardware: time
+
+    def advance(self) -> None:
+        """Catch up with the clock (Hardware.advance); sets it back if that takes too long."""
+        while (target := self._clock.now()) > self._tick:
+            if not self._slice(target, 10 * _SLICE):
+                self._clock.fall_back(self._tick)
+        self._deliver()
+
+    def run_until(self, tick: int) -> None:
+        """Simulate up to a tick, whatever the clock says."""
+        while not self._slice(tick, _SLICE):
+            pass
+        self._deliver()
+
+    async def run(self) -> None:
+        """Follow the clock until cancelled, in slices that leave the event loop responsive."""
+        while True:
+            target = self._clock.now()
+            caught_up = self._slice(target, _SLICE)
+            self._deliver()
+            if not caught_up:
+                if target - self._tick > _TOLERATED_LAG:
+                    self._clock.fall_back(self._tick)
+                await asyncio.sleep(0)
+                continue
+            await self._wait()
+
+    async def _wait(self) -> None:
+        """Wait for the next event or for somebody to bring work."""
+        self._work.clear()
+        due = self._agenda.next_tick()
+        wait = _LONGEST_WAIT if due is None else min(self._clock.until(due), _LONGEST_WAIT)
+        try:
+            async with asyncio.timeout(max(wait, _SHORTEST_WAIT)):
+                await self._work.wait()
+        except TimeoutError:
+            return
+
+    # Hardware: registers
+
+    def write_register(self, block: str, number: int, register: str, value: int) -> None:
+        """Write a register at a tick of its own (Hardware.write_register).
+
+        Raises:
+            KeyError: there is no such block.
+        """
+        self._write(self._wiring.instances[block, number], {register: value & _MASK})
+
+    def read_register(self, block: str, number: int, register: str) -> int:
+        """Return an output as it is, or what was written (Hardware.read_register)."""
+        instance = self._wiring.instances[block, number]
+        stored = instance.registers.get(register, 0)
+        return instance.outputs.get(register, stored) & _MASK
+
+    def read_bits(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return bits and their change flags (Hardware.read_bits)."""
+        return self._wiring.bits.snapshot(self._tick)
+
+    def read_positions(self) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """Return positions and their change flags (Hardware.read_positions)."""
+        return self._wiring.positions.snapshot(self._tick)
+
+    # Hardware: tables
+
+    def write_table(
+        self, block: str, number: int, words: NDArray[np.uint32], *, streaming: bool, last: bool
+    ) -> None:
+        """Load a table or append to a stream (Hardware.write_table).
+
+        Raises:
+            OSError: ENOMEM or EPIPE, as protocol.md 5.5 has it.
+        """
+        feed = self._feeds.get((block, number))
+        if feed is None:
+            return
+        instance = self._wiring.instances[block, number]
+        numbers = [int(word) for word in words]
+
+        def strobe(length: int) -> None:
+            self._write(instance, {"TABLE_LENGTH": length})
+
+        if streaming:
+            feed.write_segment(numbers, strobe, last=last)
+            feed.push(self._next_tick(), strobe)
+        else:
+            feed.write_fixed(numbers, strobe)
+
+    def queued_words(self, block: str, number: int) -> int:
+        """Return words of the table not released (Hardware.queued_words)."""
+        feed = self._feeds.get((block, number))
+        return feed.queued_words if feed else 0
+
+    # Hardware: capture
+
+    def arm(self, entries: Sequence[int], sink: CaptureSink) -> None:
+        """Load the capture list and arm PCAP (Hardware.arm).
+
+        Raises:
+            RuntimeError: an acquisition is running; nothing has changed.
+        """
+        instance = self._pcap()
+        if self._acquisition:
+            raise RuntimeError("cannot arm PCAP: an acquisition is running; disarm it first")
+        self._run_to(self._next_tick() - 1)
+        self._wiring.pcap.load(entries)
+        self._acquisition = Acquisition(self._wiring.pcap, sink, self._time_ns)
+        self._write(instance, {"ARM": 0})
+
+    def disarm(self) -> None:
+        """Stop the acquisition, if there is one (Hardware.disarm)."""
+        self._write(self._pcap(), {"DISARM": 0})
+
+    def _pcap(self) -> Instance:
+        if self._wiring.pcap_instance is None:
+            raise RuntimeError("cannot capture: this box has no PCAP")
+        return self._wiring.pcap_instance
+
+    # Box: what the world does to it
+
+    def begin_change(self) -> int:
+        """Catch up and return the next tick (world.Box.begin_change)."""
+        self.advance()
+        return self._next_tick()
+
+    def encoder_changed(self, number: int, tick: int) -> None:
+        """Look at everything again that follows an encoder (world.Box.encoder_changed)."""
+        instance = self._wiring.instances.get(("INENC", number))
+        if instance is not None:
+            self._agenda.at(tick, instance)
+            self._look_again(instance, tick)
+            self._work.set()
+
+    def level_driven(self, block: str, number: int, level: int) -> None:
+        """Drive an input, at a tick of its own (world.Box.level_driven)."""
+        instance = self._wiring.instances.get((block, number))
+        if instance is not None:
+            self.advance()
+            self._write(instance, {LEVEL: level})
+
+    # The engine
+
+    def _next_tick(self) -> int:
+        return max(self._clock.now(), self._tick + 1)
+
+    def _write(self, instance: Instance, changes: dict[str, int]) -> None:
+        tick = self._next_tick()
+        self._run_to(tick - 1)
+        for register, value in changes.items():
+            instance.registers[register] = value
+            writer = self._wiring.register_writer(instance, register, tick)
+            if writer is None or register == LEVEL:
+                self._agenda.at(tick, instance)[register] = value
+            else:
+                writer(value)
+        self._run_to(tick)
+        self._work.set()
+
+    def _run_to(self, tick: int) -> None:
+        while not self._slice(tick, _SLICE):
+            pass
+
+    def _slice(self, tick: int, calls: int) -> bool:
+        """Simulate up to a tick, or some calls at most; return whether it came there."""
+        agenda = self._agenda
+        limit = self._calls + calls
+        while (due := agenda.next_tick()) is not None and due <= tick:
+            if self._calls >= limit:
+                return False
+            self._tick = due
+            for instance, changes in agenda.pop().items():
+                self._call(instance, due, changes)
+        self._tick = max(self._tick, tick)
+        return True
+
+    def _call(self, instance: Instance, tick: int, changes: dict[str, int]) -> None:
+        self._calls += 1
+        for name, track in instance.tracked.items():
+            changes[name] = track.at(tick - 1)
+        outputs, wake = instance.update(tick, changes)
+        if wake is not None and wake != instance.wake:
+            self._agenda.at(wake, instance)
+        instance.wake = wake
+        known = instance.outputs
+        for name, value in outputs.items():
+            if known.get(name, 0) != value:
+                if name in instance.bits:
+                    self._wiring.put_bit(instance.bits[name], tick, value)
+                elif name in instance.positions:
+                    self._wiring.put_position(instance.positions[name], tick, value)
+            known[name] = value
+        if instance.tracked:
+            self._watch(instance, tick, changes)
+        after = self._after.get(instance)
+        if after:
+            after(instance, tick)
+
+    def _watch(self, instance: Instance, tick: int, changes: dict[str, int]) -> None:
+        """Ask for the ticks at which followed positions will matter to a block again."""
+        for name, track in instance.tracked.items():
+            if instance.watcher:
+                low, high = instance.watcher.quiet(name)
+            else:
+                low = high = changes[name]
+            leaves = track.leaves(tick - 1, low, high)
+            if leaves is not None:
+                self._agenda.at(max(leaves + 1, tick + 1), instance)
+
+    def _look_again(self, encoder: Instance, tick: int) -> None:
+        """Call who follows an encoder that goes on differently from a tick on."""
+        for index in encoder.positions.values():
+            self._wiring.positions.flag(index)
+        for follower in self._wiring.followers(encoder.behaviour):
+            self._agenda.at(tick + 1, follower)
+        if self._wiring.pcap.watched and self._wiring.pcap_instance is not None:
+            self._agenda.at(tick + 1, self._wiring.pcap_instance)
+
+    def _after_encoder(self, instance: Instance, tick: int) -> None:
+        if isinstance(instance.behaviour, Inenc) and instance.behaviour.set_at == tick:
+            self._look_again(instance, tick)
+
+    def _after_pcap(self, instance: Instance, tick: int) -> None:
+        pcap, positions = self._wiring.pcap, self._wiring.positions
+        for index in pcap.watched:
+            if (track := positions.tracks.get(index)) is not None:
+                now = track.at(tick - 1)
+                leaves = track.leaves(tick - 1, now, now)
+                if leaves is not None:
+                    self._agenda.at(max(leaves + 1, tick + 1), instance)
+        if self._acquisition and self._acquisition.follow(tick):
+            self._acquisition = None
+
+    def _after_port(self, instance: Instance, tick: int) -> None:
+        level = instance.outputs.get(LEVEL, 0)
+        if level != self._world.level(instance.block, instance.number):
+            self._world.output_changed(instance.block, instance.number, tick, level)
+
+    def _after_table(self, instance: Instance, tick: int) -> None:
+        def strobe(length: int) -> None:
+            self._agenda.at(tick + 1, instance)["TABLE_LENGTH"] = length
+
+        self._feeds[instance.block, instance.number].push(tick + 1, strobe)
+
+    def _deliver(self) -> None:
+        if self._acquisition:
+            self._acquisition.deliver(self._tick)

@@ -1,0 +1,167 @@
+"""Which instances there are, where their outputs go and what their inputs follow.
+
+Source: blocks.md 1.2, 1.3.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+
+from panda_simulator.behaviours import BEHAVIOURS, Behaviour, Inenc, Pcap, RegisterFile
+from panda_simulator.fabric.agenda import Agenda, Instance
+from panda_simulator.fabric.buses import BitBus, PositionBus
+from panda_simulator.fabric.capture import BusView
+from panda_simulator.hardware import BIT_ONE, BIT_ZERO, POSITION_ZERO
+
+MAX_DELAY = 31
+_HOP = 1
+_DELAY = "_DELAY"
+
+
+class Wiring:
+    """All instances of a box, both buses, and who is connected to what."""
+
+    def __init__(
+        self,
+        blocks: Mapping[str, int],
+        bit_index: Mapping[tuple[str, int, str], int],
+        position_index: Mapping[tuple[str, int, str], int],
+        agenda: Agenda,
+    ) -> None:
+        self.bits = BitBus()
+        self.positions = PositionBus()
+        self._agenda = agenda
+        self._bit_sinks: list[list[tuple[Instance, str, int]]] = [[] for _ in range(BIT_ONE + 1)]
+        self._position_sinks: list[list[tuple[Instance, str]]] = [
+            [] for _ in range(POSITION_ZERO + 1)
+        ]
+        self.pcap = Pcap(BusView(self.bits, self.positions))
+        self.instances = {
+            (block, number): Instance(block, number, self._behaviour(block))
+            for block, count in blocks.items()
+            for number in range(1, count + 1)
+        }
+        self.pcap_instance = self.instances.get(("PCAP", 1))
+        self.lines: dict[int, Instance] = {}
+        for (block, number, field), index in bit_index.items():
+            if (instance := self.instances.get((block, number))) is not None:
+                instance.bits[field] = index
+        for (block, number, field), index in position_index.items():
+            if (instance := self.instances.get((block, number))) is not None:
+                instance.positions[field] = index
+        for instance in self.instances.values():
+            self._connect_inputs(instance)
+            self._connect_track(instance)
+
+    def _behaviour(self, block: str) -> Behaviour:
+        return self.pcap if block == "PCAP" else BEHAVIOURS.get(block, RegisterFile)()
+
+    def _connect_inputs(self, instance: Instance) -> None:
+        for name in instance.behaviour.bit_inputs:
+            instance.bit_sources[name] = BIT_ZERO, 0
+            instance.registers[name] = BIT_ZERO
+        for name in instance.behaviour.position_inputs:
+            instance.position_sources[name] = POSITION_ZERO
+            instance.registers[name] = POSITION_ZERO
+
+    def _connect_track(self, instance: Instance) -> None:
+        inenc = instance.behaviour
+        if not isinstance(inenc, Inenc):
+            return
+        if "VAL" in instance.positions:
+            self.positions.tracks[instance.positions["VAL"]] = inenc
+        for line, name in enumerate(("A", "B")):
+            if name in instance.bits:
+                self.lines[instance.bits[name]] = instance
+                self.bits.computed.append((instance.bits[name], _line(inenc, line)))
+
+    def register_writer(
+        self, instance: Instance, register: str, tick: int
+    ) -> Callable[[int], None] | None:
+        """Return what a write of a register does if it is of a mux, at a tick; else None."""
+        if register in instance.bit_sources:
+            return partial(self._select_bit, instance, register, tick)
+        name = register.removesuffix(_DELAY)
+        if name != register and name in instance.bit_sources:
+            return partial(self._set_delay, instance, name, tick)
+        if register in instance.position_sources:
+            return partial(self._select_position, instance, register, tick)
+        return None
+
+    def _select_bit(self, instance: Instance, name: str, tick: int, index: int) -> None:
+        delay = self._unlisten(instance, name)
+        self._listen(instance, name, (min(index, BIT_ONE), delay), tick)
+
+    def _set_delay(self, instance: Instance, name: str, tick: int, delay: int) -> None:
+        index, _ = instance.bit_sources[name]
+        # The tap moves: what is still in the line would come at times of the old tap.
+        self._agenda.forget(instance, name, tick + 1, tick + _HOP + MAX_DELAY)
+        self._unlisten(instance, name)
+        self._listen(instance, name, (index, delay & MAX_DELAY), tick)
+
+    def _unlisten(self, instance: Instance, name: str) -> int:
+        """Disconnect a bit input; return its delay."""
+        index, delay = instance.bit_sources[name]
+        sink = instance, name, _HOP + delay
+        if sink in self._bit_sinks[index]:
+            self._bit_sinks[index].remove(sink)
+        return delay
+
+    def _listen(self, instance: Instance, name: str, source: tuple[int, int], tick: int) -> None:
+        index, delay = source
+        instance.bit_sources[name] = source
+        self._bit_sinks[index].append((instance, name, _HOP + delay))
+        self._put_out_line(index, tick)
+        self._agenda.at(tick + _HOP + delay, instance)[name] = self.bits.levels[index]
+
+    def _put_out_line(self, index: int, tick: int) -> None:
+        """Begin to put an encoder line out change by change: somebody listens to it."""
+        source = self.lines.get(index)
+        if source is None or not isinstance(source.behaviour, Inenc):
+            return
+        if not source.behaviour.listened:
+            source.behaviour.listened = True
+            self.bits.snapshot_computed(tick)
+            own = set(source.bits.values())
+            self.bits.computed = [bit for bit in self.bits.computed if bit[0] not in own]
+            self._agenda.at(tick + _HOP, source)
+
+    def _select_position(self, instance: Instance, name: str, tick: int, index: int) -> None:
+        index = min(index, POSITION_ZERO)
+        old = instance.position_sources[name]
+        if (instance, name) in self._position_sinks[old]:
+            self._position_sinks[old].remove((instance, name))
+        instance.position_sources[name] = index
+        track = self.positions.tracks.get(index)
+        changes = self._agenda.at(tick + _HOP, instance)
+        if track is None:
+            instance.tracked.pop(name, None)
+            self._position_sinks[index].append((instance, name))
+            changes[name] = self.positions.value(index)
+        else:
+            instance.tracked[name] = track
+
+    def put_bit(self, index: int, tick: int, level: int) -> None:
+        """Put a new level on the bit bus and send it to who is connected."""
+        self.bits.put(index, tick, level)
+        for instance, name, hop in self._bit_sinks[index]:
+            self._agenda.at(tick + hop, instance)[name] = level
+
+    def put_position(self, index: int, tick: int, value: int) -> None:
+        """Put a new value on the position bus and send it to who is connected."""
+        self.positions.put(index, tick, value)
+        for instance, name in self._position_sinks[index]:
+            self._agenda.at(tick + _HOP, instance)[name] = value
+        if index in self.pcap.watched and self.pcap_instance is not None:
+            self._agenda.at(tick + _HOP, self.pcap_instance)
+
+    def followers(self, track: object) -> Iterator[Instance]:
+        """Yield the instances that follow a track."""
+        for instance in self.instances.values():
+            if any(followed is track for followed in instance.tracked.values()):
+                yield instance
+
+
+def _line(inenc: Inenc, line: int) -> Callable[[int], int]:
+    return lambda tick: inenc.lines(tick)[line]

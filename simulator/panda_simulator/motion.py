@@ -1,0 +1,198 @@
+"""A position is pieces of exact parabolas over the tick, so that every crossing can be computed.
+
+Positions are whole numbers of 2**-112 units (a unit is what the axis counts in, mm say):
+with floats a slow position would flicker between two counts for some ticks, and a
+crossing found by a formula would disagree with the position at that tick.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from typing import NamedTuple
+
+ONE = 1 << 112
+"""One unit of position."""
+
+_KEPT = 8
+
+
+def to_fixed(position: float) -> int:
+    """Convert a position in units, exactly."""
+    numerator, denominator = position.as_integer_ratio()
+    return numerator * ONE // denominator
+
+
+def to_float(position: int) -> float:
+    """Convert a position to units."""
+    return position / ONE
+
+
+class Piece(NamedTuple):
+    """Position start + speed·t + bend·t² for t ticks since `tick`; it never turns around."""
+
+    tick: int
+    start: int
+    speed: int
+    bend: int
+
+    def at(self, tick: int) -> int:
+        """Return the position at a tick."""
+        t = tick - self.tick
+        return self.start + (self.speed + self.bend * t) * t
+
+    def speed_at(self, tick: int) -> int:
+        """Return the speed at a tick, per tick."""
+        return self.speed + 2 * self.bend * (tick - self.tick)
+
+    def crossing(self, level: int, first: int, last: int) -> int:
+        """Return the first tick in first … last at which the piece has come to a level.
+
+        The caller knows that it has come there at `last`, and not before `first`.
+        """
+        rising = self.at(last) >= level
+        t = self._estimate(level)
+        guess = min(max(first, self.tick + t), last)
+        return self._settle(level, rising=rising, low=first, high=last, guess=guess)
+
+    def _estimate(self, level: int) -> int:
+        distance = level - self.start
+        if not self.bend:
+            return -(-distance // self.speed) if self.speed else 0
+        speed, bend = float(self.speed), float(self.bend)
+        root = math.sqrt(max(0.0, speed * speed + 4.0 * bend * float(distance)))
+        below = speed + math.copysign(root, distance)
+        return int(2.0 * float(distance) / below) if below else 0
+
+    def _settle(self, level: int, *, rising: bool, low: int, high: int, guess: int) -> int:
+        """Find the exact tick by growing steps around a guess, then by halving."""
+
+        def there(tick: int) -> bool:
+            position = self.at(tick)
+            return position >= level if rising else position <= level
+
+        step = 1
+        if there(guess):
+            high = guess
+            while high - step >= low and there(high - step):
+                high -= step
+                step *= 2
+            low = max(low, high - step + 1)
+        else:
+            low = guess + 1
+            while low + step <= high and not there(low + step - 1):
+                low += step
+                step *= 2
+            high = min(high, low + step)
+        while low < high:
+            middle = (low + high) // 2
+            if there(middle):
+                high = middle
+            else:
+                low = middle + 1
+        return low
+
+
+class Motion:
+    """Pieces one after the other; the last one goes on for ever."""
+
+    def __init__(self, position: int = 0) -> None:
+        self._pieces = [Piece(0, position, 0, 0)]
+        self._ticks = [0]
+
+    def at(self, tick: int) -> int:
+        """Return the position at a tick."""
+        return self._piece(tick).at(tick)
+
+    def speed_at(self, tick: int) -> int:
+        """Return the speed at a tick, per tick."""
+        return self._piece(tick).speed_at(tick)
+
+    def end(self) -> int:
+        """Return the tick from which on nothing moves."""
+        return self._ticks[-1]
+
+    def replace(self, tick: int, pieces: list[Piece]) -> None:
+        """Go on differently from a tick on; the past stays as it was.
+
+        Only the last pieces are kept: nobody asks for much older positions.
+        """
+        current = max(bisect_right(self._ticks, tick - 1), 1)
+        self._pieces = [*self._pieces[max(current - _KEPT, 0) : current], *pieces]
+        self._ticks = [piece.tick for piece in self._pieces]
+
+    def leaves(self, tick: int, low: int, high: int) -> int | None:
+        """Return the first tick after `tick` at which the position is outside low … high."""
+        number = bisect_right(self._ticks, tick + 1) - 1
+        first = tick + 1
+        for index in range(max(number, 0), len(self._pieces)):
+            piece = self._pieces[index]
+            end = self._ticks[index + 1] - 1 if index + 1 < len(self._pieces) else first
+            position = piece.at(end)
+            if not low <= position <= high:
+                start = piece.at(first)
+                if not low <= start <= high:
+                    return first
+                level = high + 1 if position > high else low - 1
+                return piece.crossing(level, first, end)
+            if not low <= piece.at(first) <= high:
+                return first
+            first = end + 1
+        return None
+
+    def _piece(self, tick: int) -> Piece:
+        return self._pieces[max(bisect_right(self._ticks, tick) - 1, 0)]
+
+
+def stopping(tick: int, motion: Motion, acceleration: int) -> list[Piece]:
+    """Plan to stand still as soon as possible.
+
+    Args:
+        tick: at which it begins.
+        motion: what it does then.
+        acceleration: units per tick², times two to the 112.
+
+    Returns:
+        Pieces; none if it stands already, otherwise the last one is at rest.
+    """
+    start, speed = motion.at(tick), motion.speed_at(tick)
+    if not speed:
+        return []
+    ticks = max(1, round(abs(speed) / max(acceleration, 1)))
+    bend = -(speed // (2 * ticks))
+    brake = Piece(tick, start, speed, bend)
+    return [brake, Piece(tick + ticks, brake.at(tick + ticks), 0, 0)]
+
+
+def moving(tick: int, start: int, target: int, speed: int, acceleration: int) -> list[Piece]:
+    """Plan to go from rest to rest along a trapezoid, or a triangle if it is short.
+
+    Args:
+        tick: at which it begins.
+        start: position then.
+        target: position at the end, met exactly.
+        speed: at most, units per tick, times two to the 112.
+        acceleration: units per tick², times two to the 112.
+
+    Returns:
+        Pieces, the last one at rest on the target; durations are whole ticks and the
+        speed is what they need.
+    """
+    distance = abs(target - start)
+    if not distance:
+        return [Piece(tick, target, 0, 0)]
+    ramp = max(1, -(-speed // max(acceleration, 1)))
+    if distance <= speed * ramp:
+        ramp = max(1, math.isqrt(distance // max(acceleration, 1)))
+        cruise = 0
+    else:
+        cruise = -(-(distance - speed * ramp) // speed)
+    sign = 1 if target > start else -1
+    bend = sign * max(distance // (2 * ramp * (ramp + cruise)), 1)
+    top = 2 * bend * ramp
+    up = Piece(tick, start, 0, bend)
+    along = Piece(tick + ramp, up.at(tick + ramp), top, 0)
+    down_tick = tick + ramp + cruise
+    down = Piece(down_tick, along.at(down_tick), top, -bend)
+    rest = Piece(down_tick + ramp, target, 0, 0)
+    return [up, down, rest] if not cruise else [up, along, down, rest]
