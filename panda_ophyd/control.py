@@ -25,6 +25,7 @@ MAX_REPLY_BYTES = 64 * 1024 * 1024
 TABLE_MODIFIERS = ("", "B", "<", "<B", "<|", "<|B")
 """What may follow the first ``<``: ``<`` streams, ``|`` says the last segment, ``B`` base64."""
 
+_SEPARATOR = re.compile(r"[?=<]")
 _FORM = re.compile(r"([^?=<]*)([?=<])(.*)", re.DOTALL)
 _UNSENDABLE = re.compile(r"[\n\r\0]")
 _UNSENDABLE_NAMES = {"\n": "a line feed", "\r": "a carriage return", "\0": "a NUL"}
@@ -91,13 +92,11 @@ Reply = Ok | Lines | Err
 
 def first_line(request: Request) -> str:
     """Return the first line that the request puts on the wire, for messages about it."""
-    match request:
-        case Query():
-            return f"{request.target}?"
-        case Assign():
-            return f"{request.target}={request.value}"
-        case AssignTable():
-            return f"{request.target}<{request.modifiers}"
+    if isinstance(request, Query):
+        return f"{request.target}?"
+    if isinstance(request, Assign):
+        return f"{request.target}={request.value}"
+    return f"{request.target}<{request.modifiers}"
 
 
 def encode(request: Request) -> bytes:
@@ -113,7 +112,7 @@ def encode(request: Request) -> bytes:
 
     Source: protocol.md 1.2, 2.1 and 5.2.
     """
-    if _FORM.match(request.target):
+    if _SEPARATOR.search(request.target):
         raise FieldValueError(
             request.target, request.target, "a target cannot contain '?', '=' or '<'"
         )

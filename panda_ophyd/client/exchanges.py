@@ -14,7 +14,7 @@ from pandablocks._exchange import Exchange  # pyright: ignore[reportPrivateUsage
 from pandablocks.commands import Command  # pyright: ignore[reportMissingTypeStubs]
 from typing_extensions import override
 
-from panda_ophyd.control import Err, Lines, Reply, Request, first_line, parse_request
+from panda_ophyd.control import Err, Lines, Ok, Reply, Request, first_line, parse_request
 from panda_ophyd.errors import CommandError
 
 _T = TypeVar("_T")
@@ -66,33 +66,35 @@ async def run_command(
                 return done.value
             exchanges = yielded if isinstance(yielded, list) else [yielded]
             requests = [parse_request(exchange.to_send) for exchange in exchanges]
-            replies = await ask(requests)
-            _refuse_errors(requests, replies)
-            for exchange, reply in zip(exchanges, replies, strict=True):
+            accepted = _without_errors(requests, await ask(requests))
+            for exchange, reply in zip(exchanges, accepted, strict=True):
                 _fill(exchange, reply)
     finally:
         steps.close()
 
 
-def _refuse_errors(requests: Sequence[Request], replies: Sequence[Reply]) -> None:
-    refused = [
-        CommandError(first_line(request), reply.message)
-        for request, reply in zip(requests, replies, strict=True)
-        if isinstance(reply, Err)
-    ]
+def _without_errors(requests: Sequence[Request], replies: Sequence[Reply]) -> list[Ok | Lines]:
+    accepted: list[Ok | Lines] = []
+    refused: list[CommandError] = []
+    for request, reply in zip(requests, replies, strict=True):
+        if isinstance(reply, Err):
+            refused.append(CommandError(first_line(request), reply.message))
+        else:
+            accepted.append(reply)
     if refused:
         first, *others = refused
         for other in others:
             first.add_note(f"and {other}")
         raise first
+    return accepted
 
 
-def _fill(exchange: Exchange, reply: Reply) -> None:
+def _fill(exchange: Exchange, reply: Ok | Lines) -> None:
     # The command made the exchange and will read it, so its checks can only be replaced in place.
     exchange.__class__ = _CheckedExchange
     if isinstance(reply, Lines):
         exchange.is_multiline = True
         exchange.received = [f"!{line}" for line in reply.lines]
         exchange.received.append(".")
-    elif not isinstance(reply, Err):
+    else:
         exchange.received = ["OK" if reply.value is None else f"OK ={reply.value}"]
