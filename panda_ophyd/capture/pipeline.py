@@ -314,7 +314,7 @@ class Capture:
                 await self._store.close(self._verdict())
             except Exception as failure:  # noqa: BLE001  close() raises it to whoever waits
                 self._fail(failure)
-        else:
+        elif not self._closed:
             self._store.abandon()
         self._closed = True
         self._bulletin.announce()
