@@ -42,7 +42,8 @@ class Behaviour(Protocol):
         """Let the block take everything that happens at one tick.
 
         Args:
-            tick: later than that of the call before.
+            tick: later than that of the call before; a first call with nothing, at
+                tick 0, returns the outputs at power-up.
             changes: inputs and registers set at this tick; may be empty, and a call
                 with nothing in it before the wake-up asked for changes nothing.
 

@@ -172,9 +172,11 @@ class Pcap:
         """Return the word that comes out at the tick."""
         if not self._word_by_word:
             return None
-        for sample in reversed(self._samples):
+        for sample in self._samples:
             if sample.first <= tick <= sample.last:
-                return sample.words[tick - sample.first]
+                # with the fault the words of the newer sample are already in place
+                words = self._samples[-1].words if tick == self._fault_at else sample.words
+                return words[tick - sample.first]
         return None
 
     def _drain(self, tick: int) -> None:
