@@ -20,15 +20,19 @@ from panda_ophyd.capture import (
     readers_counted,
 )
 from panda_ophyd.capture.backlog import BATCH_BYTES, Backlog
-from panda_ophyd.client import PandaAddress, PandaClient
+from panda_ophyd.client import CaptureStream, PandaAddress, PandaClient
+from panda_ophyd.columns import ColumnDecoder
+from panda_ophyd.data import CaptureEnd, CaptureStart
 from panda_ophyd.errors import (
     CaptureError,
+    CommandError,
     FieldValueError,
     PandaConnectionError,
     PandaTimeoutError,
     WriterError,
 )
 from panda_ophyd.writers import DIED, Hdf5Writer, Verdict, Writer
+from panda_simulator import Simulator
 
 SAMPLE = 12
 FIELDS = (
@@ -67,6 +71,7 @@ class ScriptedPanda:
 
     def __init__(self):
         self.arm_replies = []
+        self.refused = None
         self.status = ["Idle 1 0"]
         self.completion = ["Ok"]
         self.asked = []
@@ -101,6 +106,8 @@ class ScriptedPanda:
             writer.write(f"{self._answer(line)}\n".encode())
 
     def _answer(self, line):
+        if line == self.refused:
+            return "ERR No"
         if line == "*PCAP.ARM=":
             return self.arm_replies.pop(0) if self.arm_replies else "OK"
         scripts = {"*PCAP.STATUS?": self.status, "*PCAP.COMPLETION?": self.completion}
@@ -735,10 +742,94 @@ class TestArming:
         with pytest.raises(PandaTimeoutError, match=r"does not count our 2 data connection"):
             await readers_counted(client, 2, timeout=0.03)
 
+    async def test_a_status_that_fits_no_rule_is_an_error(self, panda, client):
+        panda.status = ["Sleeping"]
+        with pytest.raises(CommandError, match="'Sleeping' is neither Busy nor Idle"):
+            await arm(client)
+
+    async def test_a_status_that_is_refused_is_an_error(self, panda, client):
+        panda.refused = "*PCAP.STATUS?"
+        with pytest.raises(CommandError, match=r"\*PCAP\.STATUS\? refused by the PandA: No"):
+            await arm(client)
+
     async def test_disarming_twice_is_no_error(self, panda, client):
         await disarm(client)
         await disarm(client)
         assert panda.asked.count("*PCAP.DISARM=") == 2
+
+
+CAPTURED = {
+    "PCAP.BITS0": "Value",
+    "PCAP.TS_TRIG": "Value",
+    "PCAP.GATE_DURATION": "Value",
+    "COUNTER1.OUT": "Min Max Mean",
+    "INENC1.VAL": "Value Diff Sum Mean StdDev",
+    "COUNTER2.OUT": "StdDev",
+}
+
+
+async def scaled_by_the_server(stream):
+    decoder, columns = None, {}
+    async for event in stream:
+        if isinstance(event, CaptureStart):
+            decoder = ColumnDecoder(event)
+        elif isinstance(event, CaptureEnd):
+            break
+        elif decoder:
+            for name, values in decoder.decode(event.payload).items():
+                columns.setdefault(name, []).append(values)
+    return {name: np.concatenate(parts) for name, parts in columns.items()}
+
+
+class TestAgainstTheSimulator:
+    """The simulator is written from the same specification, but not from our code."""
+
+    @pytest.fixture
+    async def box(self):
+        async with Simulator(hardware="echo") as simulator, PandaClient(simulator.address) as box:
+            await box.assign("INENC1.VAL.SCALE", "0.5")
+            await box.assign("INENC1.VAL.OFFSET", "-273.15")
+            for field, options in CAPTURED.items():
+                await box.assign(f"{field}.CAPTURE", options)
+            yield box
+
+    async def test_scaling_here_equals_scaling_there(self, box, path):
+        pairs = [(field, option) for field, text in CAPTURED.items() for option in text.split()]
+        names = {pair: ".".join(pair) for pair in pairs}
+        rows = asyncio.Event()
+        capture = Capture(box.address, path, names=names, on_rows=lambda n: n >= 10 and rows.set())
+        await capture.open()
+        async with CaptureStream(box.address, options="XML FRAMED SCALED") as stream:
+            await arm(box, readers=2)
+            async with asyncio.timeout(20):
+                await rows.wait()
+                await disarm(box)
+                result = await capture.wait_ended()
+                expected = await scaled_by_the_server(stream)
+        await capture.close()
+        assert result.rows >= 10
+        assert expected
+        with h5py.File(path) as file:
+            assert set(file) == set(expected) == set(names.values())
+            for name, values in expected.items():
+                np.testing.assert_array_equal(file[name][:], values, name)
+
+    async def test_arming_again_and_again_works_at_once(self, box, path):
+        capture = Capture(box.address, path)
+        await capture.open()
+        async with asyncio.timeout(20):
+            for _ in range(5):
+                await arm(box, readers=1)
+                await disarm(box)
+                await capture.wait_ended()
+        result = await capture.close()
+        assert result is capture.results[-1]
+        assert sum(result.rows for result in capture.results) == capture.rows
+
+    async def test_nothing_to_capture_says_what_to_do(self, box):
+        await box.assign("*CAPTURE")
+        with pytest.raises(CaptureError, match=r"set one of the \*_capture signals"):
+            await arm(box)
 
 
 def test_the_default_writer_is_hdf5():

@@ -112,6 +112,8 @@ class TestHdf5Writer(WriterTests):
             with pytest.raises(WriterError, match=r"full\.h5: cannot be closed: .*too large"):
                 writer.close()
             writer.close()
+            Hdf5Writer()._close_leftovers()
+            assert Hdf5Writer._unclosed
         self.begins(path)
         # The next writer closes the file, now that there is room again
         Hdf5Writer().create(tmp_path / "next.h5")

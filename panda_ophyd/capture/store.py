@@ -57,6 +57,7 @@ class Store:
         self._decoder: ColumnDecoder | None = None
         self._backlog = Backlog(1, CHUNK_ROWS, 0)
         self._in_job = 0
+        self._buffer = bytearray()  # kept, because fresh memory costs more than copying
         self._waiting_since = 0.0
         self._hurried = False
         self._wake = asyncio.Event()
@@ -178,10 +179,23 @@ class Store:
         """Write rows, on the thread, and return how many can be read now."""
         if self._decoder is None:
             raise RuntimeError("samples were put before an acquisition began")
-        columns = self._decoder.decode(payloads[0] if len(payloads) == 1 else b"".join(payloads))
+        columns = self._decoder.decode(self._joined(payloads))
         names = (dataset.name for dataset in self.datasets)
         self._writer.append(dict(zip(names, columns.values(), strict=True)))
         return self._writer.flush()
+
+    def _joined(self, payloads: list[memoryview]) -> memoryview:
+        """Return the payloads as one; valid until the next call."""
+        if len(payloads) == 1:
+            return payloads[0]
+        size = sum(map(len, payloads))
+        if size > len(self._buffer):
+            self._buffer = bytearray(size)
+        whole, at = memoryview(self._buffer)[:size], 0
+        for payload in payloads:
+            whole[at : at + len(payload)] = payload
+            at += len(payload)
+        return whole
 
     async def _on_thread(
         self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs

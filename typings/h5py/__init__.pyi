@@ -1,4 +1,4 @@
-"""The part of h5py that panda_ophyd relies on, and no more."""
+# The part of h5py that panda_ophyd relies on, and no more.
 
 from collections.abc import ItemsView, Iterator
 from os import PathLike
