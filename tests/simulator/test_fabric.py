@@ -1,0 +1,208 @@
+"""A wired box moves values a hop at a time, follows its clock and stays deterministic."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from panda_simulator.clock import RealTimeClock
+
+# Hops, delays, snapshots
+
+
+def test_power_up_values_are_there_before_anything_runs(bench):
+    assert bench.get("INENC", "CONN") == 1
+    assert bench.get("SYSTEM", "TEMP_PSU") == 30
+    assert bench.get("SFP2_SYNC_IN", "HEALTH") == 1
+    assert bench.get("PCAP", "HEALTH") == 0
+    assert not bench.fabric.read_positions()[0].any()
+
+
+def test_a_write_acts_at_once_in_its_block_and_a_hop_later_in_the_next(bench):
+    bench.set("TTLOUT", VAL="BITS1.OUTA")
+    bench.run(5)
+    seen: list[tuple[int, int]] = []
+    bench.world.observe("TTLOUT", 1, lambda tick, level: seen.append((tick, level)))
+    bench.set("BITS", A=1)
+    assert bench.bit("BITS1.OUTA")
+    assert seen == []
+    written = bench.fabric.tick
+    bench.run(5)
+    assert seen == [(written + 1, 1)]
+
+
+def test_a_delay_belongs_to_the_input_and_keeps_short_pulses(bench):
+    bench.set("PULSE", ENABLE="ONE", TRIG="BITS1.OUTA", WIDTH_L=5)
+    bench.set("TTLOUT", VAL="PULSE1.OUT", VAL_DELAY=31)
+    bench.run(50)
+    seen: list[tuple[int, int]] = []
+    bench.world.observe("TTLOUT", 1, lambda tick, level: seen.append((tick, level)))
+    bench.set("BITS", A=1)
+    rise = bench.fabric.tick + 1
+    bench.run(60)
+    assert seen == [(rise + 32, 1), (rise + 37, 0)]
+
+
+def test_a_changed_delay_or_source_leaves_the_input_right(bench):
+    bench.set("BITS", A=1)
+    bench.set("TTLOUT", VAL="BITS1.OUTA", VAL_DELAY=20)
+    bench.set("BITS", A=0)
+    bench.set("TTLOUT", VAL_DELAY=0)
+    bench.run(40)
+    assert bench.world.level("TTLOUT", 1) == 0
+    bench.set("TTLOUT", VAL="ONE")
+    bench.run(2)
+    assert bench.world.level("TTLOUT", 1) == 1
+    bench.set("TTLOUT", VAL=128)
+    bench.run(2)
+    assert bench.world.level("TTLOUT", 1) == 0
+
+
+def test_a_lut_that_inverts_itself_toggles_every_tick(bench):
+    bench.set("COUNTER", ENABLE="ONE", TRIG="LUT1.OUT")
+    bench.set("LUT", INPA="LUT1.OUT", FUNC=0x0000FFFF)
+    bench.run(10)
+    before = bench.position("COUNTER1.OUT")
+    bench.run(1000)
+    assert bench.position("COUNTER1.OUT") == before + 500
+
+
+def test_snapshots_latch_a_pulse_between_them(bench):
+    bench.set("PULSE", ENABLE="ONE", TRIG="BITS1.OUTA", WIDTH_L=5)
+    bench.run(5)
+    bench.fabric.read_bits()
+    bench.set("BITS", A=1)
+    bench.run(100)
+    values, changes = bench.fabric.read_bits()
+    assert (values[bench.source("PULSE1.OUT")], changes[bench.source("PULSE1.OUT")]) == (
+        False,
+        True,
+    )
+    assert not bench.fabric.read_bits()[1].any()
+
+
+def test_inputs_are_driven_and_registers_read_back(bench):
+    bench.world.drive("TTLIN", 2, 1)
+    assert bench.bit("TTLIN2.VAL")
+    bench.set("PULSE", 3, WIDTH_L=77)
+    assert bench.get("PULSE", "WIDTH_L", 3) == 77
+    bench.set("FUTURE", ANSWER=42)
+    assert bench.get("FUTURE", "ANSWER") == 42
+    with pytest.raises(KeyError):
+        bench.fabric.write_register("TEAPOT", 1, "A", 1)
+
+
+# Encoders
+
+
+def test_an_unwatched_encoder_costs_nothing_and_is_read_where_it_is(bench):
+    calls = bench.fabric.calls
+    bench.finish_move(12.3456)
+    assert bench.position("INENC1.VAL") == 123_456
+    assert bench.fabric.calls - calls < 5
+    values, changes = bench.fabric.read_positions()
+    assert not changes[bench.source("INENC1.VAL")]
+    bench.set("INENC", SETP=-5 & 0xFFFFFFFF)
+    values, changes = bench.fabric.read_positions()
+    assert values[bench.source("INENC1.VAL")] == -5
+    assert changes[bench.source("INENC1.VAL")]
+    assert bench.get("INENC", "HOMED") == 1
+
+
+def test_encoder_lines_toggle_once_a_count_when_somebody_listens(bench):
+    bench.set("COUNTER", 1, ENABLE="ONE", TRIG="INENC1.A", TRIG_EDGE=2)
+    bench.set("COUNTER", 2, ENABLE="ONE", TRIG="INENC1.B", TRIG_EDGE=2)
+    bench.finish_move(0.04)
+    assert bench.position("COUNTER1.OUT") + bench.position("COUNTER2.OUT") == 400
+
+
+def test_a_block_that_adds_up_positions_sees_every_count(bench):
+    bench.set("CALC", INPA="INENC1.VAL", INPB="INENC2.VAL")
+    bench.world.axes["y"].move(-0.001)
+    bench.finish_move(0.01)
+    assert bench.position("CALC1.OUT") == 90
+
+
+def test_a_serial_encoder_is_read_once_a_frame(bench):
+    bench.set("INENC", PROTOCOL=1, FRAME_PERIOD=125_000_000)
+    bench.world.axes["x"].velocity = 100.0
+    end = bench.world.axes["x"].move(1.0)
+    bench.fabric.run_until(end)
+    assert bench.position("INENC1.VAL") == 0
+    bench.run(125_000_000)
+    assert bench.position("INENC1.VAL") == 10_000
+
+
+# Time
+
+
+@settings(
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(steps=st.lists(st.integers(1, 400_000), max_size=20))
+def test_stepping_in_any_way_gives_the_same_data(make_bench, steps):
+    def capture(steps: list[int]) -> bytes:
+        bench = make_bench()
+        sink = bench.compare([0x00, 0x01, 0x02, 0x240], START=20, STEP=9, WIDTH=3, PULSES=9)
+        end = bench.world.axes["x"].move(0.02) + 100
+        for step in steps:
+            bench.fabric.run_until(min(bench.fabric.tick + step, end))
+        bench.fabric.run_until(end)
+        return sink.data
+
+    assert capture(steps) == capture([])
+
+
+def test_advance_goes_where_a_stepped_clock_is(bench):
+    bench.set("CLOCK", ENABLE="ONE", PERIOD=2)
+    bench.clock.advance_to(50_000)
+    bench.fabric.advance()
+    assert bench.fabric.tick == 50_000
+
+
+def test_a_box_that_is_too_busy_lags_and_skips_nothing(make_bench):
+    seconds = [0.0]
+    bench = make_bench(RealTimeClock(seconds=lambda: seconds[0]))
+    bench.set("COUNTER", ENABLE="ONE", TRIG="CLOCK1.OUT")
+    bench.set("CLOCK", ENABLE="ONE", PERIOD=2)
+    start = bench.fabric.tick
+    seconds[0] = 1.0
+    bench.fabric.advance()
+    passed = bench.fabric.tick - start
+    assert 0 < passed < 125_000_000
+    assert bench.clock.now() == pytest.approx(bench.fabric.tick, abs=2)
+    assert bench.position("COUNTER1.OUT") == pytest.approx(passed / 2, abs=2)
+
+
+async def test_run_follows_the_clock_and_wakes_up_for_work(make_bench):
+    bench = make_bench(RealTimeClock())
+    task = asyncio.create_task(bench.fabric.run())
+    seen = asyncio.Event()
+    bench.world.observe("TTLOUT", 1, lambda _tick, level: seen.set() if level else None)
+    bench.set("PULSE", ENABLE="ONE", TRIG="BITS1.OUTA", WIDTH_L=1000, DELAY_L=125_000)
+    bench.set("TTLOUT", VAL="PULSE1.OUT")
+    bench.set("BITS", A=1)
+    await seen.wait()
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_run_stays_responsive_when_it_cannot_keep_up(make_bench):
+    bench = make_bench(RealTimeClock())
+    bench.set("CLOCK", ENABLE="ONE", PERIOD=2)
+    task = asyncio.create_task(bench.fabric.run())
+    for _ in range(20):
+        before = bench.fabric.tick
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert bench.fabric.tick > before
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
