@@ -119,7 +119,7 @@ class SimMotor(StandardReadable, StandardMovable[float], Flyable, Preparable):
             name: of the device.
             units: of the axis.
         """
-        start = axis.position()
+        start: float = call(axis.position)
         with self.add_children_as_readables(Format.HINTED_SIGNAL):
             self.user_readback, self._readback_set = soft_signal_r_and_setter(
                 float, start, units=units

@@ -86,8 +86,13 @@ class Axis:
         """Tell whether it moves, now or at a tick."""
         return (self._now() if tick is None else tick) < self.motion.end()
 
-    def move(self, target: float) -> int:
+    def move(self, target: float, tick: int | None = None) -> int:
         """Go to a position; a move that is under way stops first.
+
+        Args:
+            target: in units.
+            tick: at which it begins, the next one if not given (`World.move` gives
+                several axes the same).
 
         Returns:
             The tick at which it stands on the target.
@@ -104,7 +109,7 @@ class Axis:
                 f"axis {self.name}: velocity {self.velocity} and acceleration "
                 f"{self.acceleration} have to be positive"
             )
-        tick = self._begin()
+        tick = self._begin() if tick is None else tick
         pieces = stopping(tick, self.motion, self._acceleration())
         rest, start = (
             (pieces[-1].tick, pieces[-1].start) if pieces else (tick, self.motion.at(tick))
@@ -208,6 +213,16 @@ class World:
         encoder = Encoder(self.axes[axis], counts_per_unit, offset)
         self.encoders[number] = encoder
         encoder.axis.subscribe(lambda tick: self._moved(number, encoder, tick))
+
+    def move(self, targets: Mapping[str, float]) -> int:
+        """Start several axes at the same tick; return when the last one stands.
+
+        Raises:
+            KeyError: there is no such axis.
+            ValueError: as for `Axis.move`; axes named before that one are under way.
+        """
+        tick = self._begin_change()
+        return max(self.axes[name].move(target, tick) for name, target in targets.items())
 
     def attach(self, box: Box) -> None:
         """Surround a box."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from panda_simulator.hardware import Completion
@@ -103,3 +104,47 @@ def test_a_counted_clock_makes_a_compare_of_counts(bench):
     rows = sink.rows(2)
     assert [row[0] for row in rows] == list(range(100, 1051, 50))
     assert {b[1] - a[1] for a, b in pairwise(rows)} == {6250}
+
+
+def test_frames_that_start_at_a_position_average_what_the_encoder_did(bench):
+    live, dead = 1_243_750, 6_250
+    gate, at_least = 1 << 20, 7 << 16
+    table = np.array(
+        [[1 | at_least | gate, 950, live, dead], [10 | gate, 0, live, dead]], np.uint32
+    )
+    bench.set("SEQ", REPEATS=1, POSA="INENC1.VAL", ENABLE="BITS1.OUTA")
+    bench.fabric.write_table("SEQ", 1, table.ravel(), streaming=False, last=True)
+    bench.set("PCAP", ENABLE="SEQ1.ACTIVE", GATE="SEQ1.OUTA", TRIG="SEQ1.OUTA", TRIG_EDGE=1)
+    sink = bench.sink()
+    # Min, Max, Value, sum, gate duration of x, start of the gate
+    bench.fabric.arm([0x04, 0x05, 0x00, 0x02, 0x03, 0x260, 0x200], sink)
+    bench.run(100)
+    bench.set("BITS", A=1)
+    calls = bench.fabric.calls
+    bench.world.axes["x"].acceleration = 100.0
+    bench.finish_move(0.3)
+    rows = sink.rows(7)
+    assert len(rows) == 11
+    assert [row[0] for row in rows] == [950 + 100 * k for k in range(11)]
+    assert [row[1] for row in rows] == [1049 + 100 * k for k in range(11)]
+    assert [row[2] for row in rows] == [1049 + 100 * k for k in range(11)]
+    assert {row[5] for row in rows} == {live}
+    assert {b[6] - a[6] for a, b in pairwise(rows)} == {live + dead}
+    for k, row in enumerate(rows):
+        mean = ((row[4] << 32) + (row[3] & 0xFFFFFFFF)) / live
+        assert mean == pytest.approx(999.2512562814 + 100 * k, abs=0.01)
+    assert bench.fabric.calls - calls < 2000
+
+
+def test_bits_are_captured_as_they_are_at_the_trigger(bench):
+    bench.set("PCAP", ENABLE="ONE", TRIG="BITS1.OUTD")
+    sink = bench.sink()
+    bench.fabric.arm([0x270, 0x280], sink)
+    bench.finish_move(0.0002)
+    bench.set("BITS", C=1)
+    bench.set("BITS", D=1)
+    bench.run(50)
+    (row,) = sink.rows(2)
+    levels = [row[index // 32] >> index % 32 & 1 for index in range(64)]
+    names = ("INENC1.A", "INENC1.B", "INENC2.A", "PCAP1.ACTIVE", "BITS1.OUTC", "BITS1.OUTD")
+    assert [levels[bench.source(name)] for name in names] == [1, 1, 0, 1, 1, 1]

@@ -206,3 +206,10 @@ async def test_run_stays_responsive_when_it_cannot_keep_up(make_bench):
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
+
+
+def test_axes_moved_together_stay_in_step(bench):
+    end = bench.world.move({"x": 0.1, "y": -0.1})
+    bench.fabric.run_until(end // 2)
+    assert bench.position("INENC1.VAL") == pytest.approx(-bench.position("INENC2.VAL"), abs=1)
+    assert bench.position("INENC1.VAL") > 0

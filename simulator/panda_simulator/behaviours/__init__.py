@@ -81,6 +81,7 @@ __all__ = [
     "Inenc",
     "InputPort",
     "Interval",
+    "Outenc",
     "OutputPort",
     "Outputs",
     "Pcap",

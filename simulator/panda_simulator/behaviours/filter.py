@@ -91,8 +91,9 @@ class Filter:
 
     def _enable_average(self, tick: int) -> None:
         self._outputs["HEALTH"] = 0
-        self._fault_at = tick + 1 if self._result is not None else None
-        self._faulty = False
+        self._faulty = self._result is not None
+        self._fault_at = tick + 1 if self._faulty else None
+        self._result = self._ready_at = None
         self._summing = True
         self._sum = self._count = 0
         self._summed_to = tick

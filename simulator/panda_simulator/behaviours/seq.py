@@ -178,7 +178,7 @@ class Seq:
     def _end_line(self, tick: int) -> None:
         counts, table = self._outputs, self._table
         if counts["LINE_REPEAT"] != self._line[0] & 0xFFFF:
-            # a line that repeats for ever counts on, in the sixteen bits of the limit
+            # a line with REPEATS = 0 never gets past this: counts begin at 1
             counts["LINE_REPEAT"] += 1
             self._check(tick)
             return

@@ -31,8 +31,11 @@ from panda_simulator.hardware import CaptureSink
 from panda_simulator.world import World
 
 _MASK = 0xFFFFFFFF
-_SLICE = 2_000
+_SLICE = 1_000
 """Calls of blocks between two looks at the event loop: some ten milliseconds."""
+
+_PATIENCE = 5 * _SLICE
+"""Calls that `advance` makes before it sets the clock back."""
 
 _TOLERATED_LAG = TICKS_PER_SECOND // 20
 """Ticks that `run` may be late before it sets the clock back."""
@@ -122,7 +125,7 @@ class Fabric:
     def advance(self) -> None:
         """Catch up with the clock (Hardware.advance); sets it back if that takes too long."""
         while (target := self._clock.now()) > self._tick:
-            if not self._slice(target, 10 * _SLICE):
+            if not self._slice(target, _PATIENCE):
                 self._clock.fall_back(self._tick)
         self._deliver()
 
