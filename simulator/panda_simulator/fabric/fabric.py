@@ -124,10 +124,11 @@ class Fabric:
 
     def advance(self) -> None:
         """Catch up with the clock (Hardware.advance); sets it back if that takes too long."""
-        # once: a real clock has gone on a few ticks whenever it is asked again
+        # the target stays: a real clock has gone on a few ticks whenever it is asked again
         target = self._clock.now()
-        if target > self._tick and not self._slice(target, _PATIENCE):
+        while target > self._tick and not self._slice(target, _PATIENCE):
             self._clock.fall_back(self._tick)
+            target = min(target, self._clock.now())
         self._deliver()
 
     def run_until(self, tick: int) -> None:
