@@ -595,6 +595,23 @@ class TestClose:
             assert result.rows == 5
         assert holds(path, range(5))["complete"]
 
+    async def test_a_bad_end_that_comes_while_closing_is_not_lost(self, panda, path):
+        recorder = Recorder()
+        async with capturing(panda, path, writer=lambda: recorder) as (capture, sender):
+            sender.write(header())
+            await until(lambda: capture.datasets)
+            recorder.gate.clear()
+            sender.write(frame(0, 5) + end(5, "Data overrun"))
+            await until(lambda: capture.received)
+            closing = [asyncio.create_task(capture.close()) for _ in range(2)]
+            await asyncio.sleep(0)
+            recorder.gate.set()
+            for task in closing:
+                with pytest.raises(CaptureError, match="Data overrun"):
+                    await task
+        assert recorder.verdict
+        assert not recorder.verdict.complete
+
     async def test_it_gives_up_on_an_end_that_does_not_come(self, panda, path):
         async with capturing(panda, path) as (capture, sender):
             sender.write(header() + frame(0, 5))

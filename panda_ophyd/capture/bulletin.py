@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 
 class Bulletin:
-    """Wakes whoever waits, to look again. For one event loop."""
+    """Wakes whoever waits, to look again, in the order of waiting. For one event loop."""
 
     def __init__(self) -> None:
-        self._waiters: set[asyncio.Future[None]] = set()
+        self._waiters: dict[asyncio.Future[None], None] = {}  # a set that keeps its order
 
     def announce(self) -> None:
         """Say that something has changed."""
@@ -22,8 +22,8 @@ class Bulletin:
         """Return when the condition holds; it is looked at now and after each announcement."""
         while not condition():
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiters.add(waiter)
+            self._waiters[waiter] = None
             try:
                 await waiter
             finally:
-                self._waiters.discard(waiter)
+                del self._waiters[waiter]

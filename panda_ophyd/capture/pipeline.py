@@ -209,16 +209,22 @@ class Capture:
 
     async def _read(self) -> None:
         try:
-            async for event in self._stream:
-                match event:
-                    case CaptureStart():
-                        await self._begin(event)
-                    case Frame():
-                        await self._take(event)
-                    case CaptureEnd():
-                        await self._end(event)
+            await self._follow()
+        except Exception as failure:  # noqa: BLE001  raised by wait_ended() and close()
+            # Now, not when the task is done: closing may cancel it first
+            self._fail(failure)
         finally:
             await self._stream.close()
+
+    async def _follow(self) -> None:
+        async for event in self._stream:
+            match event:
+                case CaptureStart():
+                    await self._begin(event)
+                case Frame():
+                    await self._take(event)
+                case CaptureEnd():
+                    await self._end(event)
         raise PandaConnectionError(f"{self._stream.where}: the data connection came to an end")
 
     async def _begin(self, start: CaptureStart) -> None:
