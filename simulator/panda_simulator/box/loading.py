@@ -1,0 +1,211 @@
+"""A box is built from its three files, line by line, each line by the row of its class.
+
+Source: protocol.md 10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+
+from panda_simulator.box.buses import BitOut, ExtOut, PosOut
+from panda_simulator.box.errors import CommandError, ConfigError
+from panda_simulator.box.field import Block, Field, FieldClass, Place
+from panda_simulator.box.files import Line, LineReader, load_lines, read_lines
+from panda_simulator.box.metadata import Metadata
+from panda_simulator.box.muxes import BitMux, PosMux
+from panda_simulator.box.registers import ParamField, ReadField, WriteField
+from panda_simulator.box.tables import TableField
+from panda_simulator.box.text import Cursor
+from panda_simulator.box.timing import TimeField
+from panda_simulator.box.wiring import BLOCK_BASE_COUNT, Wiring
+
+CLASSES: dict[str, Callable[[Place, Cursor], FieldClass]] = {
+    "param": ParamField,
+    "read": ReadField,
+    "write": WriteField,
+    "time": TimeField,
+    "bit_out": BitOut,
+    "pos_out": PosOut,
+    "ext_out": ExtOut,
+    "bit_mux": BitMux,
+    "pos_mux": PosMux,
+    "table": TableField,
+}
+
+_CONSTANTS = {"DRIVER_COMPAT_VERSION": 1, "BLOCKS_COMPAT_VERSION": 0}
+_REQUIRED_CONSTANT = "DRIVER_COMPAT_VERSION"
+
+
+@lru_cache(maxsize=16)
+def _cached_lines(path: Path, modified_ns: int, size: int) -> list[Line]:  # noqa: ARG001 (key)
+    return read_lines(path)
+
+
+def _lines(path: Path) -> list[Line]:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise ConfigError(path, 0, error.strerror or str(error)) from error
+    return _cached_lines(path, status.st_mtime_ns, status.st_size)
+
+
+class Loader:
+    """Reads the files of one box into blocks."""
+
+    def __init__(self, directory: Path, wiring: Wiring) -> None:
+        self._directory = directory
+        self._wiring = wiring
+        self._bases: dict[int, tuple[bool, set[int]]] = {}
+        self._constants = set[str]()
+        self.blocks: dict[str, Block] = {}
+        self.metadata = Metadata(wiring.changes)
+
+    def load(self) -> None:
+        """Read all files.
+
+        Raises:
+            ConfigError: the first line that is wrong, or what no line assigned.
+        """
+        self._load("config", self._config_header)
+        registers = self._load("registers", self._register_header)
+        self._load("description", self._description_header)
+        self._check(registers)
+
+    def _load(self, name: str, reader: LineReader) -> Path:
+        path = self._directory / name
+        load_lines(path, _lines(path), reader)
+        return path
+
+    def _check(self, registers: Path) -> None:
+        if _REQUIRED_CONSTANT not in self._constants:
+            raise ConfigError(registers, 0, f"{_REQUIRED_CONSTANT} is missing")
+        for block in self.blocks.values():
+            if not block.assigned:
+                raise ConfigError(registers, 0, f"no base address for block {block.name}")
+            for field in block.fields.values():
+                if not field.assigned:
+                    raise ConfigError(
+                        registers, 0, f"no register for field {block.name}.{field.name}"
+                    )
+
+    def _config_header(self, cursor: Cursor) -> LineReader | None:
+        if cursor.take("*"):
+            if cursor.letters() != "METADATA":
+                raise CommandError("unexpected block")
+            return self.metadata.read_line
+        name = cursor.block_name()
+        count = 1
+        if cursor.take("["):
+            count = cursor.unsigned()
+            cursor.expect("]")
+        if name in self.blocks:
+            raise CommandError(f"block {name} already exists")
+        if count == 0:
+            raise CommandError(f"block {name} needs at least one instance")
+        block = self.blocks[name] = Block(name, count)
+
+        def read_field(cursor: Cursor) -> LineReader | None:
+            return self._config_field(block, cursor)
+
+        return read_field
+
+    def _config_field(self, block: Block, cursor: Cursor) -> LineReader | None:
+        name = cursor.name()
+        cursor.blanks()
+        class_name = cursor.letters()
+        if class_name not in CLASSES:
+            raise CommandError(f"class {class_name} not found")
+        place = Place(block.name, name, block.count, self._wiring)
+        behaviour = CLASSES[class_name](place, cursor)
+        if name in block.fields:
+            raise CommandError(f"field {block.name}.{name} already exists")
+        block.fields[name] = Field(len(block.fields), behaviour)
+        return behaviour.line_reader()
+
+    def _register_header(self, cursor: Cursor) -> LineReader | None:
+        if cursor.take("*"):
+            if cursor.letters() not in {"REG", "DRV"}:
+                raise CommandError("invalid special block")
+            cursor.blanks()
+            cursor.unsigned()
+            return self._special_register
+        if "=" in cursor.text:
+            return self._constant(cursor)
+        block = self._block(cursor)
+        if block.assigned:
+            raise CommandError("register already assigned")
+        cursor.blanks()
+        if not cursor.take("X"):
+            self._assign_base(block, cursor)
+        if cursor.take(" "):
+            cursor.utf8()
+        block.assigned = True
+
+        def read_field(cursor: Cursor) -> LineReader | None:
+            field = block.field(cursor.name())
+            cursor.blanks()
+            if field.assigned:
+                raise CommandError("register already assigned")
+            field.behaviour.assign(cursor)
+            field.assigned = True
+            return None
+
+        return read_field
+
+    def _assign_base(self, block: Block, cursor: Cursor) -> None:
+        shared = cursor.take("S")
+        base = cursor.unsigned()
+        if base >= BLOCK_BASE_COUNT:
+            raise CommandError("block base too large")
+        if base in self._bases and not (shared and self._bases[base][0]):
+            raise CommandError(f"block base {base} already assigned and not shared")
+        used = self._bases.setdefault(base, (shared, set()))[1]
+        self._wiring.registers[block.name] = used
+
+    def _constant(self, cursor: Cursor) -> None:
+        name = cursor.name()
+        cursor.skip_blanks()
+        cursor.expect("=")
+        value = cursor.unsigned()
+        if _CONSTANTS.get(name) != value:
+            raise CommandError(f"{name} = {value} is not supported")
+        self._constants.add(name)
+
+    @staticmethod
+    def _special_register(cursor: Cursor) -> None:
+        cursor.letters()
+        cursor.blanks()
+        cursor.take("opt")
+        cursor.unsigned()
+        if cursor.peek():
+            cursor.blanks()
+            cursor.expect(".")
+            cursor.expect(".")
+            cursor.unsigned()
+
+    def _description_header(self, cursor: Cursor) -> LineReader | None:
+        block = self._block(cursor)
+        cursor.blanks()
+        text = cursor.utf8()
+        if block.description is not None:
+            raise CommandError("description already set")
+        block.description = text
+
+        def read_field(cursor: Cursor) -> LineReader | None:
+            field = block.field(cursor.name())
+            cursor.blanks()
+            text = cursor.utf8()
+            if field.description is not None:
+                raise CommandError("description already set")
+            field.description = text
+            return field.behaviour.description_reader()
+
+        return read_field
+
+    def _block(self, cursor: Cursor) -> Block:
+        name = cursor.block_name()
+        if name not in self.blocks:
+            raise CommandError(f"no block {name} in config")
+        return self.blocks[name]

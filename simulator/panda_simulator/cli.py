@@ -1,0 +1,93 @@
+"""The command line: serve a box, or answer a trace.
+
+Source: protocol.md 1.1; trace_protocol.md.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from panda_simulator.box import ConfigError
+from panda_simulator.simulator import DEFAULT_BOX, Simulator
+
+app = typer.Typer(
+    help="A simulated PandA.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class HardwareChoice(Enum):
+    """What is behind the registers."""
+
+    blocks = "blocks"
+    echo = "echo"
+
+
+@app.command()
+def serve(
+    control_port: Annotated[int, typer.Option(help="0 is any free port.")] = 8888,
+    data_port: Annotated[int, typer.Option(help="0 is any free port.")] = 8889,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    box: Annotated[str, typer.Option(help="Name of a built-in box.")] = DEFAULT_BOX,
+    config_dir: Annotated[
+        Path | None, typer.Option(help="Box files (config, registers, description) to use instead.")
+    ] = None,
+    hardware: Annotated[
+        HardwareChoice, typer.Option(help="Blocks that tick, or registers that only remember.")
+    ] = HardwareChoice.blocks,
+    speed: Annotated[float, typer.Option(help="Seconds of the box that pass in one.")] = 1.0,
+) -> None:
+    """Serve a box until SIGINT or SIGTERM."""
+    try:
+        simulator = Simulator(
+            box,
+            config_dir=config_dir,
+            hardware=hardware.value,
+            host=host,
+            control_port=control_port,
+            data_port=data_port,
+            speed=speed,
+        )
+        asyncio.run(_serve(simulator))
+    except (ConfigError, OSError, ValueError) as error:
+        typer.echo(f"panda-simulator: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+async def _serve(simulator: Simulator) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with simulator:
+        typer.echo(
+            f"listening: control {simulator.host}:{simulator.control_port}"
+            f" data {simulator.host}:{simulator.data_port}"
+        )
+        sys.stdout.flush()
+        await stop.wait()
+
+
+@app.command()
+def trace() -> None:
+    """Answer one JSON object a line on the input with one on the output."""
+    # imported here: the blocks are not needed to serve registers, nor typer by them
+    from panda_simulator.trace import main as run_trace  # noqa: PLC0415
+
+    with contextlib.suppress(BrokenPipeError):
+        run_trace(sys.stdin, sys.stdout)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

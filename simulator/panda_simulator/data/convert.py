@@ -1,0 +1,153 @@
+"""Samples as the hardware delivers them become what a client asked for.
+
+Source: protocol.md 8.5, 8.6, appendix C.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from panda_simulator.box.capture import CapturedColumn, CapturePlan, ColumnGroup
+from panda_simulator.box.text import format_real
+from panda_simulator.data.options import Process
+
+_BASE64_BYTES: Final = 57
+_LIMIT32: Final = 1 << 32
+_MASK64: Final = (1 << 64) - 1
+_MASK96: Final = (1 << 96) - 1
+
+
+def sample_bytes(plan: CapturePlan, process: Process) -> int:
+    """Return the length of one sample in a binary format."""
+    if process is Process.RAW:
+        return plan.raw_bytes
+    return sum(
+        4 if c.group is ColumnGroup.UNSCALED else 8 + 8 * c.with_mean_column for c in plan.columns
+    )
+
+
+def convert(plan: CapturePlan, process: Process, samples: bytes) -> bytes:
+    """Process whole samples.
+
+    Args:
+        plan: columns and their scaling.
+        process: RAW returns the samples as they are.
+        samples: little-endian 32-bit words in the order of the capture list.
+
+    Returns:
+        Packed little-endian samples of `sample_bytes` each.
+    """
+    if process is Process.RAW:
+        return samples
+    words = np.frombuffer(samples, "<u4").reshape(-1, len(plan.entries))
+    parts = list[NDArray[np.uint8]]()
+    with np.errstate(all="ignore"):
+        for values in _scaled_columns(plan, words):
+            # a column of n numbers is n rows of bytes
+            parts.append(np.ascontiguousarray(values).view(np.uint8).reshape(len(words), -1))
+    return np.hstack(parts).tobytes() if parts else b""
+
+
+def _scaled_columns(plan: CapturePlan, words: NDArray[np.uint32]) -> list[NDArray[np.generic]]:
+    columns = list[NDArray[np.generic]]()
+    counts = None if plan.count_word is None else words[:, plan.count_word]
+    at = len(plan.hidden_count.entries) if plan.hidden_count else 0
+    for column in plan.columns:
+        mine = words[:, at : at + len(column.entries)]
+        at += len(column.entries)
+        if column.group is ColumnGroup.UNSCALED:
+            columns.append(mine[:, 0].astype("<u4"))
+        elif column.group is ColumnGroup.SCALED32:
+            columns.append(_scaled(column, mine[:, 0].view("<i4")))
+        elif column.group is ColumnGroup.SCALED64:
+            columns.append(_scaled(column, _int64(mine)))
+        elif counts is not None:
+            columns += _averages(column, mine, counts)
+    return columns
+
+
+def _int64(words: NDArray[np.uint32]) -> NDArray[np.int64]:
+    return np.ascontiguousarray(words[:, :2]).view("<i8")[:, 0]
+
+
+def _scaled(column: CapturedColumn, values: NDArray[np.signedinteger]) -> NDArray[np.float64]:
+    return (column.scale * values.astype(np.float64) + column.offset).astype("<f8")
+
+
+def _averages(
+    column: CapturedColumn, words: NDArray[np.uint32], counts: NDArray[np.uint32]
+) -> list[NDArray[np.generic]]:
+    sums = _int64(words)
+    columns = list[NDArray[np.generic]]()
+    if column.group is ColumnGroup.AVERAGED or column.with_mean:
+        mean = column.scale * sums.astype(np.float64) / counts.astype(np.float64) + column.offset
+        columns.append(np.where(counts == 0, np.nan, mean).astype("<f8"))
+    if column.group is ColumnGroup.STD_DEV:
+        deviations = [
+            column.scale * standard_deviation(count, total, low | middle << 32 | high << 64)
+            for count, total, (low, middle, high) in zip(
+                counts.tolist(), sums.tolist(), words[:, 2:].tolist(), strict=True
+            )
+        ]
+        columns.append(np.array(deviations, "<f8"))
+    return columns
+
+
+def standard_deviation(count: int, total: int, squares: int) -> float:
+    """Return the deviation of a population from exact sums.
+
+    Args:
+        count: how many values, unsigned 32 bits.
+        total: their sum, signed 64 bits.
+        squares: the sum of their squares, unsigned 96 bits.
+    """
+    if not count:
+        return math.nan
+    quotient, remainder = divmod(abs(total), count)
+    if quotient >= _LIMIT32:
+        return math.nan
+    rest = (squares - (abs(total) + remainder & _MASK64) * quotient) & _MASK96
+    # one word after the other, as the double takes them
+    value = float(rest >> 64)
+    value = value * _LIMIT32 + float(rest >> 32 & 0xFFFFFFFF)
+    value = value * _LIMIT32 + float(rest & 0xFFFFFFFF)
+    value -= float(remainder * remainder) / count
+    return math.nan if value < 0 else math.sqrt(value / count)
+
+
+def to_ascii(plan: CapturePlan, process: Process, data: bytes) -> bytes:
+    """Write converted samples as lines of numbers."""
+    if process is Process.RAW:
+        words = np.frombuffer(data, "<u4").reshape(-1, len(plan.entries))
+        line = " 0x%08x" * words.shape[1] + "\n"
+        return "".join(line % tuple(row) for row in words.tolist()).encode("ascii")
+    dtype = np.dtype(
+        [
+            (f"f{number}", "<u4" if column.group is ColumnGroup.UNSCALED else "<f8")
+            for number, column in enumerate(_text_columns(plan))
+        ]
+    )
+    rows = np.frombuffer(data, dtype)
+    line = "".join(" %d" if dtype[name].kind == "u" else " %s" for name in dtype.names or ()) + "\n"
+    return "".join(line % _texts(row) for row in rows.tolist()).encode("ascii")
+
+
+def _text_columns(plan: CapturePlan) -> list[CapturedColumn]:
+    return [column for column in plan.columns for _ in range(1 + column.with_mean_column)]
+
+
+def _texts(row: tuple[float, ...]) -> tuple[int | str, ...]:
+    return tuple(value if isinstance(value, int) else format_real(value) for value in row)
+
+
+def to_base64(data: bytes) -> bytes:
+    """Write bytes as lines of base64, each with a NUL before its end."""
+    return b"".join(
+        b" " + base64.b64encode(data[start : start + _BASE64_BYTES]) + b"\0\n"
+        for start in range(0, len(data), _BASE64_BYTES)
+    )

@@ -1,0 +1,78 @@
+"""Blocks that may end inside a sample become pieces that never do.
+
+Source: protocol.md 8.6, 8.8 (overrun).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Generator
+
+from panda_simulator.box.capture import CapturePlan
+from panda_simulator.data.convert import convert, sample_bytes, to_ascii, to_base64
+from panda_simulator.data.options import Format, Options, Process
+from panda_simulator.data.ring import Reader
+
+CHUNK_BYTES = 65536
+FRAME_PREFIX = 8
+
+
+def _frame(payload: bytes) -> bytes:
+    return struct.pack("<4sI", b"BIN ", FRAME_PREFIX + len(payload)) + payload
+
+
+class Stream:
+    """One acquisition on its way to one client."""
+
+    def __init__(self, reader: Reader, plan: CapturePlan, options: Options, skip: int) -> None:
+        """Start with nothing sent.
+
+        Args:
+            reader: where the blocks come from; asked about overruns only.
+            plan: columns of the acquisition.
+            options: what the client wants.
+            skip: bytes of a sample whose beginning this client has missed.
+        """
+        self.reader = reader
+        self.sent = 0
+        self._plan = plan
+        self._options = options
+        self._skip = skip
+        self._rest = b""
+        framed = options.format is Format.FRAMED
+        self._whole_blocks = framed and options.process is Process.RAW
+        room = CHUNK_BYTES - FRAME_PREFIX * framed
+        self._chunk = room // sample_bytes(plan, options.process) * plan.raw_bytes
+
+    def pieces(self, block: bytes) -> Generator[bytes, None, bool]:
+        """Yield what to send of a block; return False if the writer has overtaken it."""
+        skipped = min(self._skip, len(block))
+        self._skip -= skipped
+        block = block[skipped:]
+        if not block:
+            return True
+        data = self._rest + block
+        length = len(data) - len(data) % self._plan.raw_bytes
+        self._rest = data[length:]
+        if self._whole_blocks:
+            # sent without looking first, as the server does: its last frame is suspect
+            self.sent += length // self._plan.raw_bytes
+            yield _frame(data[:length])
+            return not self.reader.overrun
+        for start in range(0, length, self._chunk):
+            if self.reader.overrun:
+                return False
+            chunk = data[start : min(start + self._chunk, length)]
+            self.sent += len(chunk) // self._plan.raw_bytes
+            yield self._encode(convert(self._plan, self._options.process, chunk))
+        return True
+
+    def _encode(self, data: bytes) -> bytes:
+        form = self._options.format
+        if form is Format.ASCII:
+            return to_ascii(self._plan, self._options.process, data)
+        if form is Format.BASE64:
+            return to_base64(data)
+        if form is Format.FRAMED:
+            return _frame(data)
+        return data

@@ -1,0 +1,239 @@
+"""The public face of the simulator: one box on two ports, in this process.
+
+Source: house.md 4.7, 4.10; protocol.md 1.1.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+from collections.abc import Callable, Coroutine, Generator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, ParamSpec, Self, TypeVar
+
+from panda_simulator.box import Box, Layout, extension_constants
+from panda_simulator.clock import RealTimeClock
+from panda_simulator.echo import EchoHardware
+from panda_simulator.fabric import Fabric
+from panda_simulator.hardware import Hardware
+from panda_simulator.server import Server
+from panda_simulator.world import World
+
+P = ParamSpec("P")
+T = TypeVar("T")
+HardwareName = Literal["blocks", "echo"]
+
+DEFAULT_BOX = "pandabox-no-fmc"
+BOXES = Path(__file__).parent / "boxes"
+EXTENSION_CONSTANTS = {"in_temp0": 45_000, "in_voltage0_vccint": 1_000}
+"""Values of the operating system, which the blocks do not have; blocks.md 3.5."""
+
+_ECHO_PERIOD = 0.02
+_LOG = logging.getLogger(__name__)
+
+
+def box_directory(name: str) -> Path:
+    """Return where the files of a built-in box are.
+
+    Raises:
+        ValueError: there is no such box.
+    """
+    known = sorted(path.name for path in BOXES.iterdir() if path.is_dir())
+    if name not in known:
+        raise ValueError(f"no built-in box {name!r}: choose one of {', '.join(known)}")
+    return BOXES / name
+
+
+class Simulator:
+    """One simulated PandA. An async context manager that serves while it is open.
+
+    Attributes:
+        control_port: where it listens for commands, once started.
+        data_port: where it listens for data clients, once started.
+        box: blocks and fields.
+        hardware: what is behind them.
+        world: axes and levels around it; without effect on the "echo" hardware.
+    """
+
+    def __init__(
+        self,
+        box: str = DEFAULT_BOX,
+        *,
+        config_dir: Path | None = None,
+        hardware: HardwareName = "blocks",
+        host: str = "127.0.0.1",
+        control_port: int = 0,
+        data_port: int = 0,
+        speed: float = 1.0,
+    ) -> None:
+        """Read the files of the box; nothing listens yet.
+
+        Args:
+            box: name of a built-in box.
+            config_dir: files of another box, instead of a built-in one.
+            hardware: "blocks" that tick, or "echo" that only remembers registers.
+            host: address to listen on; only this machine can connect by default.
+            control_port: 0 is any free port.
+            data_port: 0 is any free port.
+            speed: seconds of the box that pass in one second.
+
+        Raises:
+            ConfigError: a file of the box is malformed.
+            ValueError: there is no such box, or the speed is not positive.
+        """
+        directory = config_dir or box_directory(box)
+        self.host = host
+        self.control_port = control_port
+        self.data_port = data_port
+        clock = RealTimeClock(speed)
+        self.world = World(clock)
+
+        def blocks(layout: Layout) -> Fabric:
+            return Fabric(
+                layout.blocks,
+                layout.bit_index,
+                layout.position_index,
+                clock=clock,
+                world=self.world,
+            )
+
+        def echo(layout: Layout) -> EchoHardware:  # noqa: ARG001 (no blocks)
+            return EchoHardware()
+
+        if hardware == "blocks":
+            self.box = Box(directory, blocks, extension_constants(EXTENSION_CONSTANTS))
+        else:
+            self.box = Box(directory, echo)
+        self.hardware: Hardware = self.box.hardware
+        self._server = Server(self.box)
+        self._engine: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def address(self) -> str:
+        """Where it listens, as ``host:control:data``."""
+        return f"{self.host}:{self.control_port}:{self.data_port}"
+
+    async def start(self) -> None:
+        """Listen on both ports.
+
+        Raises:
+            OSError: a port is taken, or the host is not one of this machine.
+        """
+        await self._server.start(self.host, self.control_port, self.data_port)
+        self.control_port = self._server.control_port
+        self.data_port = self._server.data_port
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.current_thread()
+        self._engine = asyncio.create_task(self._run_hardware())
+        self._engine.add_done_callback(_report_failure)
+
+    async def stop(self) -> None:
+        """Close all connections and sockets; nothing of it goes on.
+
+        Raises:
+            Exception: what the hardware failed with, if it did.
+        """
+        engine, self._engine = self._engine, None
+        self._loop = None
+        await self._server.stop()
+        if engine is not None:
+            engine.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await engine
+
+    async def __aenter__(self) -> Self:
+        """Start."""
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop."""
+        await self.stop()
+
+    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a function where the simulator runs, from any thread, and return its result.
+
+        Box, hardware and world are to be touched only this way from another thread.
+        """
+        loop = self._loop
+        if loop is None or threading.current_thread() is self._thread:
+            return function(*args, **kwargs)
+
+        async def on_loop() -> T:
+            return function(*args, **kwargs)
+
+        return asyncio.run_coroutine_threadsafe(on_loop(), loop).result()
+
+    def _run_hardware(self) -> Coroutine[Any, Any, None]:
+        if isinstance(self.hardware, Fabric):
+            return self.hardware.run()
+        return self._poll_hardware()
+
+    async def _poll_hardware(self) -> None:
+        while True:
+            self.hardware.advance()
+            await asyncio.sleep(_ECHO_PERIOD)
+
+
+def _report_failure(engine: asyncio.Task[None]) -> None:
+    if not engine.cancelled() and (error := engine.exception()) is not None:
+        _LOG.error("the simulated hardware has stopped: %s", error, exc_info=error)
+
+
+@contextlib.contextmanager
+def serve_in_thread(
+    box: str = DEFAULT_BOX,
+    *,
+    config_dir: Path | None = None,
+    hardware: HardwareName = "blocks",
+    host: str = "127.0.0.1",
+    control_port: int = 0,
+    data_port: int = 0,
+    speed: float = 1.0,
+) -> Generator[Simulator]:
+    """Serve a box from a thread of its own, for users without an event loop.
+
+    Args:
+        box: as for `Simulator`, like all the others.
+        config_dir: see there.
+        hardware: see there.
+        host: see there.
+        control_port: see there.
+        data_port: see there.
+        speed: see there.
+
+    Yields:
+        The simulator, which listens; use `Simulator.call` to touch what is in it.
+    """
+    simulator = Simulator(
+        box,
+        config_dir=config_dir,
+        hardware=hardware,
+        host=host,
+        control_port=control_port,
+        data_port=data_port,
+        speed=speed,
+    )
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="panda-simulator", daemon=True)
+    thread.start()
+    try:
+        asyncio.run_coroutine_threadsafe(simulator.start(), loop).result()
+        try:
+            yield simulator
+        finally:
+            asyncio.run_coroutine_threadsafe(simulator.stop(), loop).result()
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
