@@ -4,9 +4,10 @@
 without a RunEngine. Errors are in `panda_ophyd.errors`.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from panda_ophyd.capture import Capture, CaptureResult
 from panda_ophyd.client import PandaAddress, PandaClient
-from panda_ophyd.detector import HDFPanda
 from panda_ophyd.errors import (
     CaptureError,
     CommandError,
@@ -18,6 +19,9 @@ from panda_ophyd.errors import (
     WriterError,
 )
 from panda_ophyd.introspection import BoxInfo, introspect
+
+if TYPE_CHECKING:
+    from panda_ophyd.detector import HDFPanda
 
 __all__ = [
     "BoxInfo",
@@ -36,3 +40,13 @@ __all__ = [
     "WriterError",
     "introspect",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # The framework takes a second to import; a script that only talks to a box need not wait.
+    if name == "HDFPanda":
+        from panda_ophyd.detector import HDFPanda  # noqa: PLC0415
+
+        return HDFPanda
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

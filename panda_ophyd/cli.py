@@ -158,6 +158,51 @@ def _report(path: Path, result: CaptureResult) -> None:
     )
 
 
+async def _capture(
+    address: PandaAddress, path: Path, *, arm_it: bool, rows: int | None, seconds: float | None
+) -> CaptureResult:
+    columns = (
+        TextColumn("capturing"),
+        BarColumn(),
+        TextColumn("{task.completed} rows"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=err, transient=True) as progress:
+        shown = progress.add_task("rows", total=rows)
+        enough = asyncio.Event()
+
+        def on_rows(count: int) -> None:
+            progress.update(shown, completed=count)
+            if rows is not None and count >= rows:
+                enough.set()
+
+        async with PandaClient(address) as client:
+            writing = Capture(address, path, limit=rows, on_rows=on_rows)
+            await writing.open()
+            try:
+                if arm_it:
+                    await arm(client, readers=1)
+                return await _until_ended(client, writing, enough, seconds)
+            finally:
+                await writing.close()
+                if not writing.datasets:
+                    await asyncio.to_thread(path.unlink)  # nothing came; the name is free again
+
+
+async def _until_ended(
+    client: PandaClient, writing: Capture, enough: asyncio.Event, seconds: float | None
+) -> CaptureResult:
+    ended = asyncio.ensure_future(writing.wait_ended())
+    stop = asyncio.ensure_future(enough.wait())
+    try:
+        await asyncio.wait((ended, stop), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stop.cancel()
+        if not ended.done():
+            await disarm(client)
+    return await ended
+
+
 @app.command()
 def capture(
     host: Host,
@@ -166,66 +211,23 @@ def capture(
         bool, typer.Option("--arm", help="Arm PCAP; without it, wait for somebody else to.")
     ] = False,
     rows: Annotated[
-        int | None, typer.Option(min=1, help="Disarm when so many rows are on disk.")
+        int | None, typer.Option(min=1, help="Keep so many rows, and disarm when they are on disk.")
     ] = None,
     seconds: Annotated[float | None, typer.Option(min=0, help="Disarm after so long.")] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an existing file.")
-    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file.")] = False,
 ) -> None:
     """Write one acquisition to an HDF5 file. Ctrl-C disarms and keeps what was captured."""
 
     async def work() -> None:
+        address = PandaAddress.parse(host)
         if overwrite:
             path.unlink(missing_ok=True)
-        address = PandaAddress.parse(host)
-        async with PandaClient(address) as client:
-            await _capture(client, address)
-
-    async def _capture(client: PandaClient, address: PandaAddress) -> None:
-        with Progress(
-            TextColumn("capturing"),
-            BarColumn(),
-            TextColumn("{task.completed} rows"),
-            TimeElapsedColumn(),
-            console=err,
-            transient=True,
-        ) as progress:
-            shown = progress.add_task("rows", total=rows)
-            enough = asyncio.Event()
-
-            def on_rows(count: int) -> None:
-                progress.update(shown, completed=count)
-                if rows is not None and count >= rows:
-                    enough.set()
-
-            writing = Capture(address, path, limit=rows, on_rows=on_rows)
-            await writing.open()
-            try:
-                if arm_it:
-                    await arm(client, readers=1)
-                result = await _until_ended(client, writing, enough)
-            finally:
-                await writing.close()
-                if not writing.datasets:
-                    path.unlink()  # nothing ever came; the next try may take the name
-        _report(path, result)
-
-    async def _until_ended(
-        client: PandaClient, writing: Capture, enough: asyncio.Event
-    ) -> CaptureResult:
-        ended = asyncio.ensure_future(writing.wait_ended())
-        stop = asyncio.ensure_future(enough.wait())
-        try:
-            await asyncio.wait((ended, stop), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
-            await disarm(client)
-            raise
-        finally:
-            stop.cancel()
-        if not ended.done():
-            await disarm(client)
-        return await ended
+        result = await _capture(address, path, arm_it=arm_it, rows=rows, seconds=seconds)
+        out.print(
+            f"{path}: {result.rows} rows, ended {result.reason}, "
+            f"{result.rate:.0f} rows/s, {result.bytes / 1e6:.3f} MB",
+            soft_wrap=True,
+        )
 
     run(work())
 

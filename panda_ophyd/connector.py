@@ -109,13 +109,16 @@ class NodeConnector(DeviceConnector):
             self.filler.fill_child_device(str(number), Device, number)
         return vector[number], connector_of(vector[number])
 
-    def fill(self, device: Device, children: Mapping[str, Child], where: str) -> None:
+    def fill(
+        self, device: Device, children: Mapping[str, Child], where: str, *, complete: bool = True
+    ) -> None:
         """Make the signals of this level.
 
         Args:
             device: the level.
             children: by name.
             where: the level's URI, for types and messages.
+            complete: these are all there are; what else is type-hinted is absent.
         """
         title = where.rpartition("/")[2].title()
         for name, child in children.items():
@@ -132,7 +135,8 @@ class NodeConnector(DeviceConnector):
                     )
                 type_name = f"{title}{name.title()}".replace("_", "")
                 self._signals[name].bind(cast("Channel", child.channel), type_name)
-        self.mark_absent(device, where)
+        if complete:
+            self.mark_absent(device, where)
 
     def mark_absent(self, device: Device, where: str) -> None:
         """Give every type-hinted signal that the box did not fill a channel that says so."""
@@ -204,7 +208,12 @@ class PandaConnector(NodeConnector):
             for block in children.box.blocks:
                 self._fill_block(device, block, children)
             data, connector = self.level(device, "data", Device)
-            connector.fill(data, children.data_block(), f"{self.root}/DATA")
+            connector.fill(
+                data,
+                children.data_block(),
+                f"{self.root}/DATA",
+                complete=self.data is not None,
+            )
             self._mark_absent_blocks(device, children.box)
         finally:
             device.set_name(name)
@@ -243,7 +252,7 @@ class PandaConnector(NodeConnector):
         else:
             data, connector = self.level(device, "data", Device)
             children = undeclared_data(self.root)
-            connector.fill(data, children, f"{self.root}/DATA")
+            connector.fill(data, children, f"{self.root}/DATA", complete=False)
             data.set_name(data.name)
         await super().connect_mock(device, mock)
 
@@ -257,6 +266,7 @@ class PandaConnector(NodeConnector):
             msg = f"{device.name or type(device).__name__} ({self.address}): {reason}"
             raise NotConnectedError(msg) from exc
         self.data = DataBlockState(session, f"{self.root}/DATA")
+        session.on_loss(self.data.failed)
         try:
             self._fill_tree(device, BoxChildren(session.box, self.root, session, self.data))
             await super().connect_real(device, timeout, force_reconnect)

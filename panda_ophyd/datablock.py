@@ -278,7 +278,7 @@ class DataBlockState:
             limit=(self.num_capture.value or None) if first_n else None,
             on_rows=self.num_captured.show,
             on_received=self.num_received.show,
-            on_failure=self._failed,
+            on_failure=self.failed,
         )
         try:
             await capture.open()
@@ -289,7 +289,8 @@ class DataBlockState:
         self.full_file_path.show(str(path))
         self.status.show("Capturing")
 
-    def _failed(self, exc: Exception) -> None:
+    def failed(self, exc: Exception) -> None:
+        """Note why the capture under way cannot succeed; whoever waits for it is told."""
         self.status.show(str(exc))
         if self.failure is not None and not self.failure.done():
             self.failure.set_exception(exc)
@@ -308,7 +309,7 @@ class DataBlockState:
             await capture.close()
         except PandaError as exc:
             self.capturing.show(False)
-            self._failed(exc)
+            self.failed(exc)
             raise
         self.status.show("OK")
 

@@ -287,9 +287,8 @@ def connect(host: str, path: Path, make: Callable[[], dict[str, Device]]) -> HDF
 
 def on_simulator(engine: RunEngine, directory: Path) -> None:
     """Run the position-compare scan on the built-in simulator."""
-    from panda_simulator.motor import SimMotor  # noqa: PLC0415
-
     from panda_simulator import serve_in_thread  # noqa: PLC0415  only the demo needs it
+    from panda_simulator.motor import SimMotor  # noqa: PLC0415
 
     path = new_path(directory)
     with serve_in_thread() as simulator:

@@ -3,9 +3,9 @@
 ::
 
     PandaError
-    ├── PandaConnectionError (ConnectionError)  network: refused, lost, closed; __cause__ is the first cause
+    ├── PandaConnectionError (ConnectionError)  network; __cause__ is the first cause
     ├── PandaTimeoutError (TimeoutError)        nobody answered in time; the connection lives on
-    ├── ProtocolError                           peer software: its bytes fit no rule; fatal for the connection
+    ├── ProtocolError                           peer software; fatal for the connection
     ├── CommandError                            server: it said ERR
     ├── FieldValueError (ValueError)            caller: a value does not fit the field
     ├── CaptureError                            hardware: an acquisition did not end well

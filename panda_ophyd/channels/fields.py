@@ -295,7 +295,7 @@ def _columns_of(value: Any, target: str) -> Mapping[str, Any]:
         return {}
     if isinstance(value, Mapping):
         return cast("Mapping[str, Any]", value)
-    if hasattr(value, "model_fields"):
+    if hasattr(type(value), "model_fields"):
         return dict(value)
     raise FieldValueError(target, value, "a table is a Table or a mapping of columns")
 

@@ -1,0 +1,98 @@
+"""The command line: status 0 only when all went well, else one line that says why."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+import h5py
+import pytest
+from typer.testing import CliRunner
+
+from panda_ophyd.cli import app
+from panda_simulator import Simulator, serve_in_thread
+
+run = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def simulated() -> Iterator[Simulator]:
+    with serve_in_thread(hardware="echo") as simulator:
+        yield simulator
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_info_lists_every_block_and_field(simulated):
+    result = run.invoke(app, ["info", simulated.address])
+    assert result.exit_code == 0
+    assert "24 block types" in result.output
+    assert "257 fields" in result.output
+    assert "TRIG_EDGE" in result.output
+
+
+def test_get_prints_the_value(simulated):
+    result = run.invoke(app, ["get", simulated.address, "PULSE1.DELAY"])
+    assert (result.exit_code, result.output) == (0, "0\n")
+
+
+def test_put_sets_what_get_prints(simulated):
+    assert run.invoke(app, ["put", simulated.address, "PULSE2.DELAY", "0.5"]).exit_code == 0
+    assert run.invoke(app, ["get", simulated.address, "PULSE2.DELAY"]).output == "0.5\n"
+
+
+def test_put_loads_a_table_from_a_file(simulated, tmp_path):
+    (tmp_path / "table.txt").write_text("1 0 3 2\n")
+    arguments = ["put", simulated.address, "SEQ1.TABLE", "--table", str(tmp_path / "table.txt")]
+    assert run.invoke(app, arguments).exit_code == 0
+    assert run.invoke(app, ["get", simulated.address, "SEQ1.TABLE"]).output == "1\n0\n3\n2\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["get", "{box}", "NOPE.X"], ["NOPE.X", "No such block"]),
+        (["get", "{box}", "PULSE1.NOPE"], ["PULSE1.NOPE", "No such field"]),
+        (["put", "{box}", "PULSE1.DELAY", "abc"], ["PULSE1.DELAY", "Number missing"]),
+        (["info", "no-such-host.invalid"], ["no-such-host.invalid", "unknown host"]),
+        (["info", "127.0.0.1:{free}"], ["127.0.0.1:{free}", "refused"]),
+        (["info", "127.0.0.1:{data}"], ["127.0.0.1:{data}", "no PandA"]),
+        (["info", "a:b:c"], ["a:b:c", "host:control_port"]),
+        (["capture", "{box}", "/no/such/dir/f.h5", "--arm"], ["/no/such/dir/f.h5"]),
+        (
+            ["capture", "{box}", "{tmp}/f.h5", "--arm"],
+            ["Nothing configured for capture", "_capture"],
+        ),
+    ],
+)
+def test_what_is_wrong_is_one_line_that_names_it(simulated, tmp_path, arguments, words):
+    values = {
+        "box": simulated.address,
+        "free": free_port(),
+        "data": simulated.data_port,
+        "tmp": tmp_path,
+    }
+    result = run.invoke(app, [argument.format(**values) for argument in arguments])
+    assert result.exit_code == 1
+    lines = [line for line in result.stderr.splitlines() if line.strip()]
+    assert len(lines) == 1
+    for word in words:
+        assert word.format(**values) in lines[0]
+
+
+def test_capture_writes_an_acquisition_and_reports_it(simulated, tmp_path):
+    for target in ("COUNTER1.OUT.CAPTURE", "PCAP.TS_TRIG.CAPTURE"):
+        run.invoke(app, ["put", simulated.address, target, "Value"])
+    path = tmp_path / "captured.h5"
+    result = run.invoke(app, ["capture", simulated.address, str(path), "--arm", "--rows", "3"])
+    assert result.exit_code == 0, result.output
+    assert "rows, ended Ok" in " ".join(result.output.split())
+    with h5py.File(path) as file:
+        assert file["COUNTER1.OUT.Value"][:3].tolist() == [2, 258, 514]
+    again = run.invoke(app, ["capture", simulated.address, str(path), "--arm", "--rows", "3"])
+    assert again.exit_code == 1
+    assert "exists" in again.stderr

@@ -1,0 +1,123 @@
+"""The `data` block: names of datasets, directories, and the signals in front of a capture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import h5py
+import pytest
+from ophyd_async.fastcs.panda import PandaCaptureMode
+
+from panda_ophyd import FieldValueError, WriterError
+from panda_ophyd.datablock import dataset_names, make_directory
+
+
+@pytest.mark.parametrize(
+    ("options", "chosen", "names"),
+    [
+        (["Value"], "", ["A.B.Value"]),
+        (["Min", "Max"], "", ["A.B.Min", "A.B.Max"]),
+        (["Value"], "x", ["x"]),
+        (["Min", "Max", "Mean"], "x", ["x-min", "x-max", "x"]),
+        (["Min", "Max"], "x", ["x-min", "x-max"]),
+        (["Mean", "StdDev"], "x", ["x-mean", "x"]),
+    ],
+)
+def test_datasets_are_named_as_the_ioc_names_them(options, chosen, names):
+    assert list(dataset_names("A.B", options, chosen).values()) == names
+
+
+def test_no_directory_is_made_unless_asked(tmp_path):
+    make_directory(tmp_path / "a", 0)
+    assert not (tmp_path / "a").exists()
+
+
+def test_no_more_levels_are_made_than_allowed(tmp_path):
+    with pytest.raises(WriterError, match="2 levels of it do not exist and only 1"):
+        make_directory(tmp_path / "a" / "b", -1)
+    make_directory(tmp_path / "a" / "b", -2)
+    assert (tmp_path / "a" / "b").is_dir()
+
+
+async def test_datasets_lists_all_that_is_set_to_be_captured(panda):
+    children: Any = panda
+    await children.inenc[1].val_capture.set("Min Max Mean")
+    await children.inenc[1].val_dataset.set("x")
+    await children.pcap.bits0_capture.set("Value")
+    await children.pcap.ts_trig_capture.set("Value")
+    table = await panda.data.datasets.get_value()
+    assert dict(zip(table.name, (str(dtype.value) for dtype in table.dtype), strict=True)) == {
+        "x-min": "float64",
+        "x-max": "float64",
+        "x": "float64",
+        "PCAP.TS_TRIG.Value": "float64",
+        "PCAP.BITS0.Value": "uint32",
+    }
+
+
+async def capture_rows(panda: Any, rows: int) -> None:
+    await panda.pcap.enable.set("ONE")
+    await panda.pcap.trig.set("BITS.OUTA")
+    await panda.pcap.ts_trig_capture.set("Value")
+    await panda.data.capture.set(True)
+    await panda.pcap.arm.set(True)
+    for _ in range(rows):
+        await panda.bits.a.set(1)
+        await panda.bits.a.set(0)
+    await panda.pcap.arm.set(False)
+    await panda.data.capture.set(False)
+
+
+async def test_capturing_by_hand_writes_the_file_and_counts_its_rows(panda, tmp_path):
+    await panda.data.hdf_directory.set(str(tmp_path))
+    await panda.data.hdf_file_name.set("by-hand.h5")
+    assert await panda.data.directory_exists.get_value() is True
+    await panda.data.capture_mode.set(PandaCaptureMode.FOREVER)
+    await capture_rows(panda, 5)
+    assert await panda.data.num_captured.get_value() == 5
+    children: Any = panda
+    assert await children.data.hdf_full_file_path.get_value() == str(tmp_path / "by-hand.h5")
+    assert await children.data.num_received.get_value() == 5
+    assert await children.data.status.get_value() == "OK"
+    with h5py.File(tmp_path / "by-hand.h5") as file:
+        assert len(file["PCAP.TS_TRIG.Value"]) == 5
+
+
+async def test_first_n_keeps_the_first_rows(panda, tmp_path):
+    await panda.data.hdf_directory.set(str(tmp_path))
+    await panda.data.hdf_file_name.set("first.h5")
+    await panda.data.capture_mode.set(PandaCaptureMode.FIRST_N)
+    await panda.data.num_capture.set(3)
+    await capture_rows(panda, 5)
+    with h5py.File(tmp_path / "first.h5") as file:
+        assert len(file["PCAP.TS_TRIG.Value"]) == 3
+
+
+async def test_a_capture_without_a_file_name_is_refused(panda):
+    with pytest.raises(WriterError, match="hdf_file_name"):
+        await panda.data.capture.set(True)
+
+
+async def test_a_file_that_exists_is_not_written_over(panda, tmp_path):
+    (tmp_path / "old.h5").write_bytes(b"precious")
+    await panda.data.hdf_directory.set(str(tmp_path))
+    await panda.data.hdf_file_name.set("old.h5")
+    with pytest.raises(WriterError, match=r"old\.h5"):
+        await panda.data.capture.set(True)
+    assert (tmp_path / "old.h5").read_bytes() == b"precious"
+
+
+async def test_a_file_name_with_a_directory_is_refused(panda):
+    with pytest.raises(FieldValueError, match="HDF_FILE_NAME"):
+        await panda.data.hdf_file_name.set("a/b.h5")
+
+
+@pytest.mark.parametrize("signal", ["num_capture", "flush_period"])
+async def test_a_negative_number_is_refused(panda, signal):
+    with pytest.raises(FieldValueError):
+        await getattr(panda.data, signal).set(-1)
+
+
+async def test_rows_cannot_be_set(panda):
+    with pytest.raises(AttributeError):
+        panda.data.num_captured.set(3)
