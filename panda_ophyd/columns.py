@@ -7,9 +7,9 @@ as the server itself would. Asking for raw data and scaling here spares the Pand
 processor and halves the traffic.
 
 Some columns are sent that nobody asked for: the sample count that means are divided by,
-and the mean that a standard deviation needs. The header does not always tell those from
-the same quantities captured on purpose, so whoever knows says so (``captured``); in
-doubt a column is kept, because a superfluous dataset loses nobody's data.
+and the mean that a standard deviation needs. The header does not tell those from the same
+quantities captured on purpose, so whoever knows says so (``captured``). If nobody does,
+all that the header lists is kept: a superfluous dataset loses nobody's data.
 
 Source: protocol.md 8.4, 8.5, 11.3 (b) and appendix C.
 """
@@ -101,7 +101,7 @@ class ColumnDecoder:
         self._count: str | None = None
         hidden: set[int] = set()
         if raw and any(field.capture in _AVERAGED for field in fields):
-            hidden = _hidden(fields, captured, unlisted=len(layout) > len(fields))
+            hidden = _hidden(fields, captured)
             # The unlisted count of old servers is the first record field too
             self._count = _count_name(fields, unlisted=len(layout) > len(fields))
         rules: dict[str, _Rule] = {}
@@ -223,40 +223,20 @@ def _count_name(fields: list[CapturedField], *, unlisted: bool) -> str:
     raise ProtocolError("capture header has a Mean or StdDev but no sample count to divide by")
 
 
-def _hidden(
-    fields: list[CapturedField], captured: Collection[tuple[str, str]] | None, *, unlisted: bool
-) -> set[int]:
+def _hidden(fields: list[CapturedField], captured: Collection[tuple[str, str]] | None) -> set[int]:
     """Return which columns of raw data with averages the server sends unasked."""
     uninvited: set[int] = set()
     counts = [index for index, field in enumerate(fields) if _is_count(field)]
-    if captured is None:
-        if counts and not unlisted and _surely_hidden(fields, counts):
-            uninvited.add(counts[0])
-        return uninvited
     if len(counts) > 1:  # a bug of server 3.0: hidden and asked for
         uninvited.add(counts.pop(0))
+    if captured is None:
+        return uninvited
     deviating = {field.name for field in fields if field.capture == "StdDev"}
     means = [i for i, f in enumerate(fields) if f.capture == "Mean" and f.name in deviating]
     for index in (*counts, *means):
         if (fields[index].name, fields[index].capture) not in captured:
             uninvited.add(index)
     return uninvited
-
-
-def _surely_hidden(fields: list[CapturedField], counts: list[int]) -> bool:
-    """Tell whether the first count column can be nothing but the hidden one.
-
-    The hidden count comes before everything; the captured one after the bits, or, in
-    servers before 3.0, as one of the unscaled columns.
-    """
-    first = fields[counts[0]]
-    if counts[0] != 0 or not first.scaled:
-        return False
-    return (
-        len(counts) > 1
-        or first.type == "uint32"
-        or any(not field.scaled for field in fields)  # bits, which would have come first
-    )
 
 
 def _column(field: CapturedField) -> Column:

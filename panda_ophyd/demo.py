@@ -190,7 +190,7 @@ def clock_triggered(panda: Any, rows: int) -> MsgGenerator[None]:
         yield from bps.mv(panda.clock[1].enable, "ONE")
         yield from bps.complete(panda, group="complete")
         yield from bps.wait("complete")
-        yield from bps.collect(panda, name="primary", stream=True)
+        yield from bps.collect(panda, name="primary", return_payload=False)
 
     def restore() -> MsgGenerator[None]:
         for signal, value in before:
@@ -289,12 +289,12 @@ def on_simulator(engine: RunEngine, directory: Path) -> None:
     """Run the position-compare scan on the built-in simulator."""
     from panda_simulator import serve_in_thread  # noqa: PLC0415  only the demo needs it
     from panda_simulator.motor import SimMotor  # noqa: PLC0415
+    from panda_simulator.world import COUNTS_PER_MM  # noqa: PLC0415
 
     path = new_path(directory)
     with serve_in_thread() as simulator:
         out.print(f"Simulator: panda://{simulator.address}")
         axis = simulator.world.axes["x"]
-        counts_per_mm = simulator.world.encoders[1].counts_per_unit
         motors: dict[str, Device] = {}
 
         def make() -> dict[str, Device]:
@@ -303,11 +303,11 @@ def on_simulator(engine: RunEngine, directory: Path) -> None:
 
         panda = connect(simulator.address, path, make)
         try:
-            plan = position_compare(panda, motors["motor"], counts_per_mm)
+            plan = position_compare(panda, motors["motor"], COUNTS_PER_MM)
             documents = run_plan(engine, panda, plan, POINTS, "position compare")
             data = [doc for name, doc in documents if name == "stream_datum"]
             out.print(f"{len(documents)} documents, {len(data)} of them stream_datum")
-            prove(path, counts_per_mm)
+            prove(path, COUNTS_PER_MM)
         finally:
             call_in_bluesky_event_loop(panda.disconnect())
 

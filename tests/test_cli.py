@@ -92,7 +92,7 @@ def test_capture_writes_an_acquisition_and_reports_it(simulated, tmp_path):
     assert result.exit_code == 0, result.output
     assert "rows, ended Ok" in " ".join(result.output.split())
     with h5py.File(path) as file:
-        assert file["COUNTER1.OUT.Value"][:3].tolist() == [2, 258, 514]
+        assert file["COUNTER1.OUT.Value"][:3].tolist() == [0, 256, 512]
     again = run.invoke(app, ["capture", simulated.address, str(path), "--arm", "--rows", "3"])
     assert again.exit_code == 1
     assert "exists" in again.stderr
