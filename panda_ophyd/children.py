@@ -98,6 +98,10 @@ class OfflineChannel:
         """
         await self.get()
 
+    async def units(self) -> str | None:
+        """Return the units that are known without a box."""
+        return self.info.units
+
     async def setpoint(self) -> Any:
         """Refuse: there is no box.
 

@@ -150,14 +150,6 @@ def put(
     run(work())
 
 
-def _report(path: Path, result: CaptureResult) -> None:
-    out.print(
-        f"{path}: {result.rows} rows, ended {result.reason}, "
-        f"{result.rate:.0f} rows/s, {result.bytes / 1e6:.3f} MB",
-        soft_wrap=True,
-    )
-
-
 async def _capture(
     address: PandaAddress, path: Path, *, arm_it: bool, rows: int | None, seconds: float | None
 ) -> CaptureResult:

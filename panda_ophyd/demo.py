@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Generator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ def describe(panda: HDFPanda, seconds: float) -> None:
 
 
 @contextlib.contextmanager
-def progress_bar(panda: HDFPanda, rows: int, what: str) -> Iterator[None]:
+def progress_bar(panda: HDFPanda, rows: int, what: str) -> Generator[None]:
     """Show how many rows are on disk while the block runs."""
     columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=out) as progress:
@@ -201,9 +201,9 @@ def clock_triggered(panda: Any, rows: int) -> MsgGenerator[None]:
 
 def run_plan(
     engine: RunEngine, panda: HDFPanda, plan: MsgGenerator[None], rows: int, what: str
-) -> list[tuple[str, dict[str, Any]]]:
+) -> list[tuple[str, Any]]:
     """Run a plan with a progress bar and return the documents it made."""
-    documents: list[tuple[str, dict[str, Any]]] = []
+    documents: list[tuple[str, Any]] = []
     with progress_bar(panda, rows, what):
         engine(plan, lambda name, doc: documents.append((name, doc)))
     return documents
@@ -271,39 +271,32 @@ def new_path(directory: Path) -> Path:
     return directory.resolve() / f"scan-{datetime.now():%Y%m%d-%H%M%S}.h5"  # noqa: DTZ005  local
 
 
-def connect(host: str, path: Path, make: Callable[[], dict[str, Device]]) -> HDFPanda:
-    """Connect the PandA and others in the RunEngine's event loop, and print what is there."""
+def connect(host: str, path: Path) -> HDFPanda:
+    """Connect a PandA in the RunEngine's event loop, and print what is there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     provider = StaticPathProvider(StaticFilenameProvider(path.stem), path.parent)
     begun = time.perf_counter()
     with init_devices():
         panda = HDFPanda(host, provider, name="panda")
-        others = make()
-        for other in others.values():
-            other_device = other  # noqa: F841  found by init_devices in these locals
     describe(panda, time.perf_counter() - begun)
     return panda
 
 
 def on_simulator(engine: RunEngine, directory: Path) -> None:
     """Run the position-compare scan on the built-in simulator."""
-    from panda_simulator import serve_in_thread  # noqa: PLC0415  only the demo needs it
+    # imported here, because a real box needs none of it
+    from panda_simulator import serve_in_thread  # noqa: PLC0415
     from panda_simulator.motor import SimMotor  # noqa: PLC0415
     from panda_simulator.world import COUNTS_PER_MM  # noqa: PLC0415
 
     path = new_path(directory)
     with serve_in_thread() as simulator:
         out.print(f"Simulator: panda://{simulator.address}")
-        axis = simulator.world.axes["x"]
-        motors: dict[str, Device] = {}
-
-        def make() -> dict[str, Device]:
-            motors["motor"] = SimMotor(axis, simulator.call, name="x")
-            return motors
-
-        panda = connect(simulator.address, path, make)
+        with init_devices():
+            motor = SimMotor(simulator.world.axes["x"], simulator.call, name="x")
+        panda = connect(simulator.address, path)
         try:
-            plan = position_compare(panda, motors["motor"], COUNTS_PER_MM)
+            plan = position_compare(panda, motor, COUNTS_PER_MM)
             documents = run_plan(engine, panda, plan, POINTS, "position compare")
             data = [doc for name, doc in documents if name == "stream_datum"]
             out.print(f"{len(documents)} documents, {len(data)} of them stream_datum")
@@ -315,7 +308,7 @@ def on_simulator(engine: RunEngine, directory: Path) -> None:
 def on_box(engine: RunEngine, host: str, directory: Path) -> None:
     """Discover a real box and capture from it at the rate of a clock of its own."""
     path = new_path(directory)
-    panda = connect(host, path, dict)
+    panda = connect(host, path)
     try:
         run_plan(engine, panda, clock_triggered(panda, CLOCK_ROWS), CLOCK_ROWS, "clock triggered")
         with h5py.File(path, "r") as file:

@@ -116,7 +116,7 @@ class PandaSignalBackend(SignalBackend[SignalDatatypeT]):
         datatype = cast("type[SignalDatatype]", self.datatype)
         metadata: SignalMetadata = {}
         if info.kind in (int, float):
-            metadata["units"] = info.units or ""
+            metadata["units"] = await self.channel.units() or ""
         if info.precision is not None:
             metadata["precision"] = info.precision
         if info.choices:

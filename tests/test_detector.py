@@ -69,8 +69,8 @@ def box(engine: RunEngine, simulated: Simulator, tmp_path: Path) -> Iterator[HDF
         call_in_bluesky_event_loop(panda.disconnect())
 
 
-def documents_of(engine: RunEngine, plan: Any) -> list[tuple[str, dict[str, Any]]]:
-    documents: list[tuple[str, dict[str, Any]]] = []
+def documents_of(engine: RunEngine, plan: Any) -> list[tuple[str, Any]]:
+    documents: list[tuple[str, Any]] = []
     engine(plan, lambda name, doc: documents.append((name, doc)))
     for name, doc in documents:
         schema_validators[DocumentNames[name]].validate(doc)
@@ -295,7 +295,7 @@ async def test_in_mock_mode_prepare_goes_through_the_signals(path_provider, tmp_
     assert await panda.data.hdf_directory.get_value() == str(tmp_path)
     assert await panda.data.capture.get_value() is True
     assert await panda.pcap.arm.get_value() is True
-    datakeys = await panda.describe_collect()
+    datakeys: Any = await panda.describe_collect()
     assert datakeys["x"]["shape"] == [1]
     assert datakeys["x"]["dtype_numpy"] == "<f8"
     await panda.kickoff()

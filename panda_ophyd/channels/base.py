@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 import numpy as np
@@ -70,7 +70,11 @@ class Channel(CommandChannel, Protocol):
 
     @property
     def info(self) -> ChannelInfo:
-        """What the value is, as of now (units may change)."""
+        """What the value is."""
+        ...
+
+    async def units(self) -> str | None:
+        """Return the units of the moment."""
         ...
 
     async def get(self) -> Update:
@@ -124,6 +128,10 @@ class SoftChannel(Generic[T]):
         """The value as it shows now."""
         return cast("T", self._update.value)
 
+    async def units(self) -> str | None:
+        """Return the units, which do not change."""
+        return self.info.units
+
     def show(self, value: T) -> None:
         """Let everybody see a new value."""
         self._update = Update(value, time.time())
@@ -158,8 +166,3 @@ class SoftChannel(Generic[T]):
         self._callbacks.append(callback)
         callback(self._update)
         return lambda: self._callbacks.remove(callback)
-
-
-def with_units(info: ChannelInfo, units: str | None) -> ChannelInfo:
-    """Return the same information with other units."""
-    return info if units is None or units == info.units else replace(info, units=units)

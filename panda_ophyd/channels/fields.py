@@ -13,10 +13,11 @@ from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, Protocol, cast
 
 import numpy as np
+from pydantic import BaseModel
 from typing_extensions import override
 
 from panda_ophyd.changes import Change
-from panda_ophyd.channels.base import INVALID_ALARM, ChannelInfo, Plain, Update, with_units
+from panda_ophyd.channels.base import INVALID_ALARM, ChannelInfo, Plain, Update
 from panda_ophyd.errors import CommandError, FieldValueError, PandaError
 from panda_ophyd.fields import SignalSpec
 from panda_ophyd.session import PandaSession
@@ -36,7 +37,7 @@ def table_columns(layout: TableLayout) -> dict[str, Any]:
     empty = layout.unpack(np.zeros(0, np.uint32))
     labels = {column.name.lower(): column.labels for column in layout.columns}
     return {
-        name: values.dtype if isinstance(values, np.ndarray) else labels[name]
+        name: cast("Any", values).dtype if isinstance(values, np.ndarray) else labels[name]
         for name, values in empty.items()
     }
 
@@ -98,9 +99,17 @@ class FieldChannel:
 
     @property
     def info(self) -> ChannelInfo:
-        """What the value is, in the units of the moment."""
-        units_target = self._spec.units_target
-        return with_units(self._info, self._session.latest(units_target) if units_target else None)
+        """What the value is."""
+        return self._info
+
+    async def units(self) -> str | None:
+        """Ask for the units of the moment: what a poll said may be wrong by 1000 already.
+
+        Raises:
+            CommandError: the server refused.
+        """
+        target = self._spec.units_target
+        return self._info.units if target is None else await self._session.client.query(target)
 
     def _decode(self, text: str) -> Plain:
         return text if self._in_error else self._spec.codec.decode(text)
@@ -295,7 +304,7 @@ def _columns_of(value: Any, target: str) -> Mapping[str, Any]:
         return {}
     if isinstance(value, Mapping):
         return cast("Mapping[str, Any]", value)
-    if hasattr(type(value), "model_fields"):
+    if isinstance(value, BaseModel):
         return dict(value)
     raise FieldValueError(target, value, "a table is a Table or a mapping of columns")
 

@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
-
 from panda_ophyd.capture import arm, disarm
 from panda_ophyd.channels.base import INVALID_ALARM, ChannelInfo, Update
 from panda_ophyd.channels.fields import Queried
@@ -21,7 +19,16 @@ DISARM_TIMEOUT = 5.0
 DISARM_POLL = 0.01
 """Seconds between two questions whether it has."""
 
-ARM_WORDS: Mapping[str, bool] = {"Arm": True, "1": True, "Disarm": False, "0": False}
+ARM_WORDS: Mapping[str, bool] = {
+    "True": True,
+    "1": True,
+    "1.0": True,
+    "Arm": True,
+    "False": False,
+    "0": False,
+    "0.0": False,
+    "Disarm": False,
+}
 """What plans written for the EPICS route put to ``pcap.arm``. Source: flyscan.md 4.3."""
 
 
@@ -48,6 +55,9 @@ class ArmChannel:
         """``panda://host/*PCAP.ARM``."""
         return f"panda://{self._session.address}/*PCAP.ARM"
 
+    async def units(self) -> None:
+        """Return None: a truth has no units."""
+
     async def get(self) -> Update:
         """Ask whether an acquisition is under way."""
         completion = await self._session.client.query("*PCAP.COMPLETION")
@@ -62,9 +72,9 @@ class ArmChannel:
             FieldValueError: neither a truth nor one of the words.
         """
         word = getattr(value, "value", value)
-        wanted = bool(word) if isinstance(word, (bool, np.bool_)) else ARM_WORDS.get(str(word))
+        wanted = ARM_WORDS.get(str(word))
         if wanted is None:
-            reason = f"it takes True, False or one of {list(ARM_WORDS)}"
+            reason = f"it is one of {list(ARM_WORDS)}"
             raise FieldValueError("*PCAP.ARM", value, reason)
         self._setpoint = wanted
         self._session.wrote()

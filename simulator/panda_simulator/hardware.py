@@ -45,7 +45,7 @@ class CaptureSink(Protocol):
     """Where the capture engine delivers an acquisition, in this order of calls."""
 
     def started(self, start_time_ns: int, hardware_time_ns: int | None) -> None:
-        """PCAP is armed and enabled: wall clock in ns since 1970, and the hardware's own if it has one."""
+        """PCAP is armed and enabled: ns since 1970, and the hardware's own if it has one."""
 
     def samples(self, data: bytes) -> None:
         """Hand over whole samples, 32-bit little-endian words in the order of the capture list."""
@@ -72,6 +72,7 @@ class Hardware(Protocol):
 
     def read_register(self, block: str, number: int, register: str) -> int:
         """Return the unsigned 32-bit value of a readable register (0 if it has none)."""
+        ...
 
     def write_table(
         self, block: str, number: int, words: NDArray[np.uint32], *, streaming: bool, last: bool
@@ -84,12 +85,15 @@ class Hardware(Protocol):
 
     def queued_words(self, block: str, number: int) -> int:
         """Words of the table that the hardware still holds (protocol.md 5.4)."""
+        ...
 
     def read_bits(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Snapshot of the bit bus: values (128,), and which changed since the last snapshot."""
+        ...
 
     def read_positions(self) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """Snapshot of the position bus: values (32,), and which changed since the last snapshot."""
+        ...
 
     def arm(self, entries: Sequence[int], sink: CaptureSink) -> None:
         """Load the capture list (10-bit entries, blocks.md 4.1) and arm PCAP."""

@@ -21,6 +21,7 @@ WORD_MASK = 0xFFFFFFFF
 _UNSIGNED_LIMIT = 1 << 64
 _SIGNED_LIMIT = 1 << 63
 _SMALLEST_NORMAL = 2.2250738585072014e-308
+_LOWEST_EXPONENT = -1074
 
 _BLANKS = re.compile(r"[ \t]*")
 _LETTERS = re.compile(r"[A-Za-z_]+")
@@ -166,16 +167,29 @@ def _real_value(match: re.Match[str]) -> float:
     if match["nan"]:
         return math.nan
     if match["hex"]:
-        try:
-            return float.fromhex(match["hex"])
-        except OverflowError:
-            raise CommandError(_OUT_OF_RANGE) from None
+        return _hexadecimal_value(match["hex"])
     value = float(match["decimal"])
     if math.isinf(value):
         raise CommandError(_OUT_OF_RANGE)
     # the C library also reports numbers that a subnormal cannot hold exactly
     if value < _SMALLEST_NORMAL and Decimal(match["decimal"]) != Decimal(value):
         raise CommandError(_OUT_OF_RANGE)
+    return value
+
+
+def _hexadecimal_value(text: str) -> float:
+    try:
+        value = float.fromhex(text)
+    except OverflowError:
+        raise CommandError(_OUT_OF_RANGE) from None
+    digits, _, exponent = text[2:].lower().partition("p")
+    whole, _, fraction = digits.partition(".")
+    mantissa = int(whole + fraction, 16)
+    if mantissa and value < _SMALLEST_NORMAL:
+        zeros = (mantissa & -mantissa).bit_length() - 1
+        lowest_bit = int(exponent or 0) - 4 * len(fraction) + zeros
+        if lowest_bit < _LOWEST_EXPONENT:
+            raise CommandError(_OUT_OF_RANGE)
     return value
 
 
