@@ -213,3 +213,11 @@ def test_axes_moved_together_stay_in_step(bench):
     bench.fabric.run_until(end // 2)
     assert bench.position("INENC1.VAL") == pytest.approx(-bench.position("INENC2.VAL"), abs=1)
     assert bench.position("INENC1.VAL") > 0
+
+
+def test_catching_up_ends_although_time_goes_on_meanwhile(make_bench):
+    seconds = iter(range(10_000))
+    bench = make_bench(RealTimeClock(seconds=lambda: float(next(seconds))))
+    start = bench.fabric.tick
+    bench.fabric.advance()
+    assert bench.fabric.tick > start
