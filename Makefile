@@ -14,6 +14,9 @@ demo: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest $(TEST_ARGS)
 
+bench: $(READY)
+	$(BIN)/python benchmarks/connect.py $(BENCH_ARGS)
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from ophyd_async.core import (
+    Command,
     Device,
     DeviceConnector,
     DeviceFiller,
@@ -94,6 +95,15 @@ class NodeConnector(DeviceConnector):
             self.filler.create_device_dict_entries_to_mock(MOCK_VECTOR_ENTRIES)
             device.set_name(device.name)
         await super().connect_mock(device, mock)
+
+    @override
+    async def connect_real(self, device: Device, timeout: float, force_reconnect: bool) -> None:
+        # What was filled is connected: a signal has no connection of its own. Only one that
+        # was mocked has to be given its backend back, and that is the framework's to do.
+        for _, child in device.children():
+            is_leaf = isinstance(child, Signal | Command)
+            if not is_leaf or child._mock is not None:  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+                await child.connect(timeout=timeout, force_reconnect=force_reconnect)
 
     def level(self, device: Device, name: str, kind: type[Device]) -> tuple[Device, NodeConnector]:
         """Return the child level of that name and its connector, made if need be."""

@@ -52,14 +52,11 @@ class EchoHardware:
         self._sent = 0
 
     def advance(self) -> None:
-        """Deliver the samples that are due; the first one comes a period after ARM."""
-        while self._sink is not None and self._clock() >= self._armed_at + PERIOD * (
-            self._sent + 1
-        ):
-            words = np.arange(self._words, dtype=np.uint32) + np.uint32(
-                256 * self._sent & _WORD_MASK
-            )
+        """Deliver the samples that are due; the first one is due at ARM."""
+        while self._sink is not None and self._clock() >= self._armed_at + PERIOD * self._sent:
+            first = np.uint32(256 * self._sent & _WORD_MASK)
             self._sent += 1
+            words = np.arange(self._words, dtype=np.uint32) + first
             self._sink.samples(words.astype("<u4").tobytes())
 
     def write_register(self, block: str, number: int, register: str, value: int) -> None:

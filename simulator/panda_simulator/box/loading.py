@@ -36,6 +36,30 @@ CLASSES: dict[str, Callable[[Place, Cursor], FieldClass]] = {
 
 _CONSTANTS = {"DRIVER_COMPAT_VERSION": 1, "BLOCKS_COMPAT_VERSION": 0}
 _REQUIRED_CONSTANT = "DRIVER_COMPAT_VERSION"
+_CONTROL_REGISTERS: dict[str, tuple[int, ...]] = {
+    "FPGA_VERSION": (0,),
+    "FPGA_BUILD": (1,),
+    "USER_VERSION": (2,),
+    "BIT_READ_RST": (3,),
+    "BIT_READ_VALUE": (4,),
+    "POS_READ_RST": (5,),
+    "POS_READ_VALUE": (6,),
+    "POS_READ_CHANGES": (7,),
+    "PCAP_START_WRITE": (8,),
+    "PCAP_WRITE": (9,),
+    "PCAP_TS_SEC": (10,),
+    "PCAP_TS_TICKS": (11,),
+    "PCAP_ARM": (13,),
+    "PCAP_DISARM": (14,),
+    "FPGA_CAPABILITIES": (15,),
+    "MAC_ADDRESS_BASE": (16, 23),
+    "NOMINAL_CLOCK": (24,),
+    "TABLE_IRQ_STATUS": (25,),
+}
+"""Register, or first and last, of the names that ``*REG`` may have.
+
+None is required: nothing here stands behind them.
+"""
 
 
 @lru_cache(maxsize=16)
@@ -126,11 +150,12 @@ class Loader:
 
     def _register_header(self, cursor: Cursor) -> LineReader | None:
         if cursor.take("*"):
-            if cursor.letters() not in {"REG", "DRV"}:
+            name = cursor.letters()
+            if name not in {"REG", "DRV"}:
                 raise CommandError("invalid special block")
             cursor.blanks()
             cursor.unsigned()
-            return self._special_register
+            return self._control_register if name == "REG" else self._special_register
         if "=" in cursor.text:
             return self._constant(cursor)
         block = self._block(cursor)
@@ -173,17 +198,26 @@ class Loader:
             raise CommandError(f"{name} = {value} is not supported")
         self._constants.add(name)
 
+    def _control_register(self, cursor: Cursor) -> None:
+        name, registers = self._named_registers(cursor)
+        if _CONTROL_REGISTERS.get(name) != registers:
+            raise CommandError(f"{name} is not that register of *REG")
+
+    def _special_register(self, cursor: Cursor) -> None:
+        self._named_registers(cursor)
+
     @staticmethod
-    def _special_register(cursor: Cursor) -> None:
-        cursor.letters()
+    def _named_registers(cursor: Cursor) -> tuple[str, tuple[int, ...]]:
+        name = cursor.letters()
         cursor.blanks()
         cursor.take("opt")
-        cursor.unsigned()
-        if cursor.peek():
-            cursor.blanks()
-            cursor.expect(".")
-            cursor.expect(".")
-            cursor.unsigned()
+        first = cursor.unsigned()
+        if not cursor.peek():
+            return name, (first,)
+        cursor.blanks()
+        cursor.expect(".")
+        cursor.expect(".")
+        return name, (first, cursor.unsigned())
 
     def _description_header(self, cursor: Cursor) -> LineReader | None:
         block = self._block(cursor)

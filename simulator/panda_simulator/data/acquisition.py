@@ -104,7 +104,8 @@ class Acquisition:
 
     def disarm(self) -> None:
         """Ask the hardware to stop; nothing happens if it is idle."""
-        self._box.hardware.disarm()
+        if self._capturing:
+            self._box.hardware.disarm()
 
     @property
     def status(self) -> str:
