@@ -68,6 +68,8 @@ class Filter:
         return self._outputs, earliest(*wakes)
 
     def _difference(self, tick: int, rising: bool, trigger: bool) -> None:
+        # a division that was under way when MODE changed is forgotten
+        self._result = self._ready_at = self._fault_at = None
         if rising:
             self._outputs["HEALTH"] = 0
             self._reference = self._set["INP"]

@@ -51,7 +51,8 @@ class Posenc:
                 self._move(tick)
         self._strobe(tick, changes)
         lines = (int(stepped), direction) if now["PROTOCOL"] & 1 else _LINES[self._phase]
-        return {"A": lines[0], "B": lines[1], "STATE": state}, self._wake(tick, bool(stepped))
+        again = bool(stepped) or not enabled
+        return {"A": lines[0], "B": lines[1], "STATE": state}, self._wake(tick, again)
 
     def _move(self, tick: int) -> None:
         step = 1 if self._tracker < self._set["INP"] else -1
@@ -69,8 +70,8 @@ class Posenc:
     def _active(self, tick: int) -> bool:
         return (tick - self._origin) % self._period() == 0
 
-    def _wake(self, tick: int, stepped: bool) -> int | None:
-        if self._moved or stepped:
+    def _wake(self, tick: int, again: bool) -> int | None:
+        if self._moved or again:
             return tick + 1
         if self._tracker == self._set["INP"]:
             return None
