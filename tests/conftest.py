@@ -11,7 +11,13 @@ from ophyd_async.core import StaticFilenameProvider, StaticPathProvider
 from panda_ophyd import HDFPanda
 from panda_simulator import Simulator
 
-TRANSCRIPTS = Path(__file__).parent / "transcripts"
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--panda",
+        metavar="HOST[:CONTROL[:DATA]]",
+        help="run tests/conformance on this PandA instead of on the simulator",
+    )
 
 
 @pytest.fixture

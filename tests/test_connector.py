@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from ophyd_async.fastcs.panda import SeqTable, SeqTrigger
 from panda_ophyd import HDFPanda, PandaClient
 from panda_ophyd.blocks import ClockBlock
 from panda_ophyd.client import PandaAddress
+from panda_simulator import Simulator
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 
@@ -267,16 +269,39 @@ async def test_an_unknown_field_class_is_a_string_with_one_warning(
         await panda.disconnect()
 
 
-async def test_a_block_never_heard_of_is_there(simulator, path_provider):
-    def rewrite(line: bytes) -> bytes:
-        return line.replace(b"!SRGATE 4", b"!CLOCK 2") if line == b"!SRGATE 4\n" else line
+FLUX_CONFIG = """
+FLUXCAP[2]
+    POWER       param scalar 0.5 0 GW
+    MODE        param enum
+        0 Idle
+        1 Time Travel
+    ENGAGE      write action
+    READY       bit_out
+"""
+FLUX_REGISTERS = """
+FLUXCAP         30
+    POWER       0
+    MODE        1
+    ENGAGE      2
+    READY       120 121
+"""
 
-    def renamed(line: bytes) -> bytes:
-        return rewrite(line)
 
-    async with rewriting_proxy(simulator.address, renamed) as address:
-        panda = HDFPanda(address, path_provider, name="panda")
+async def test_a_block_never_heard_of_is_there_with_all_its_fields(tmp_path, path_provider):
+    built_in = files("panda_simulator") / "boxes" / "pandabox-no-fmc"
+    more = {"config": FLUX_CONFIG, "registers": FLUX_REGISTERS, "description": ""}
+    for name, text in more.items():
+        (tmp_path / name).write_text((built_in / name).read_text() + text)
+    async with Simulator(config_dir=tmp_path) as simulator:
+        panda = HDFPanda(simulator.address, path_provider, name="panda")
         await panda.connect()
+        children: Any = panda
+        assert len(children.fluxcap) == 2
+        await children.fluxcap[2].power.set(1.5)
+        assert await children.fluxcap[2].power.get_value() == 1.5
+        await children.fluxcap[1].mode.set("Time Travel")
+        await children.fluxcap[1].engage.trigger()
+        assert await children.fluxcap[1].ready.get_value() is False
         await panda.disconnect()
 
 
