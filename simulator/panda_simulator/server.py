@@ -181,7 +181,9 @@ class Server:
     async def _send(self, writer: asyncio.StreamWriter, data: bytes) -> None:
         if data:
             writer.write(data)
-            await asyncio.wait_for(writer.drain(), self._send_timeout)
+            # not wait_for: in Python 3.11 that loses a cancellation
+            async with asyncio.timeout(self._send_timeout):
+                await writer.drain()
 
     def _who(self) -> list[str]:
         return [str(session) for session in self._sessions]

@@ -153,7 +153,7 @@ class Wiring:
     def claim_extension_entry(self, index: int) -> None:
         """Reserve an entry of the extension bus."""
         if index >= EXTENSION_BUS_SIZE:
-            raise CommandError("extension index out of range")
+            raise CommandError(f"extension index {index} out of range")
         if index in self.extension_entries:
             raise CommandError(f"extension index {index} already used")
         self.extension_entries.add(index)

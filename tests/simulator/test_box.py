@@ -1,0 +1,127 @@
+"""Box files: what is in them, and where they are wrong."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from panda_simulator.box import ConfigError
+from panda_simulator.box.files import parse_lines
+
+from .box_files import EVERY_CLASS, echo_box
+
+
+@pytest.fixture
+def files(tmp_path):
+    shutil.copytree(EVERY_CLASS, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def test_the_built_in_box_is_complete():
+    box = echo_box()
+    fields = [field for block in box.blocks.values() for field in block.fields.values()]
+    assert (len(box.blocks), len(fields)) == (24, 257)
+    assert all(block.description for block in box.blocks.values())
+    assert all(field.description for field in fields)
+
+
+def test_blank_lines_and_comments_do_not_count(tmp_path):
+    lines = parse_lines(tmp_path, b"A\n\n  # no\n\tB\n\tC\n\t    D\nE\n")
+    assert [(line.text, line.number) for line in lines] == [("A", 1), ("E", 7)]
+    assert [line.text for line in lines[0].children] == ["B", "C"]
+    assert [line.text for line in lines[0].children[1].children] == ["D"]
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"  A\n", 1),
+        (b"A\n    B\n  C\n", 3),
+        (b"x" * 255, 1),
+        (b"".join(b" " * n + b"A\n" for n in range(12)), 12),
+    ],
+)
+def test_bad_indentation_is_refused_with_its_line(tmp_path, content, line):
+    with pytest.raises(ConfigError) as refusal:
+        parse_lines(tmp_path / "config", content)
+    assert refusal.value.line == line
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "reason"),
+    [
+        ("config", "param uint 63 = 5", "param uint 63 = 5 ", "Unexpected character after input"),
+        ("config", "param uint 63 = 5", "param sint", "unknown field type sint"),
+        ("config", "PU2     param uint", "PU2     prm uint", "class prm not found"),
+        ("config", "PU2     param uint", "PU      param uint", "field ALL.PU already exists"),
+        ("config", "1 one", "2 one", "repeated enumeration number 2"),
+        ("config", "1 one", "1 two words", 'repeated enumeration label "two words"'),
+        ("config", "ONE\n", "ALL\n", "block ALL already exists"),
+        ("config", "ONE\n", "ONE[2]\n", "an extension output cannot be repeated"),
+        ("config", "ONE\n", "ONE[2\n", "Character ']' expected"),
+        ("config", "ext_out bits 2", "ext_out byte 2", "unknown ext_out type byte"),
+        ("config", "7:0   LO", "7:32  LO", "bits are in the wrong order or outside the row"),
+        ("config", "7:0   LO", "40:0  LO", "bit 32 belongs to another field"),
+        ("config", "A    string", "A    text", "invalid metadata type text"),
+        ("config", "B    multiline", "A    multiline", "metadata key A repeated"),
+        ("config", "*METADATA", "*META", "unexpected block"),
+        ("registers", "VERSION = 1", "VERSION = 2", "DRIVER_COMPAT_VERSION = 2 is not supported"),
+        ("registers", "ALL 2", "ALL 32", "block base too large"),
+        ("registers", "ALL 2", "ALL 3", "block base 3 already assigned and not shared"),
+        ("registers", "ALL 2", "OTHER 2", "no block OTHER in config"),
+        ("registers", "PU2 1", "PU2 0", "register 0 already in use"),
+        ("registers", "PU2 1", "PU2 64", "register value too large"),
+        ("registers", "PU2 1", "PU9 1", "No such field"),
+        ("registers", "BO 100 3 64", "BO 100 3", "Whitespace expected"),
+        ("registers", "BO 100 3 64", "BO 100 3 128", "bus index 128 out of range"),
+        ("registers", "PO 2 0 1", "PO 2 2 1", "bus index 2 already used"),
+        ("registers", "Q 5", "Q 16", "extension index 16 out of range"),
+        ("registers", "N 0", "N 5", "extension index 5 already used"),
+        ("registers", "TL long", "TL tall", "table type not recognised"),
+        ("description", "PU  a field", "PX  a field", "No such field"),
+        ("description", "HI high", "XX high", "no sub-field XX in the table"),
+        ("description", "ONE one", "ALL one", "description already set"),
+    ],
+)
+def test_a_malformed_file_is_refused_with_file_line_and_reason(files, name, old, new, reason):
+    path = files / name
+    text = path.read_text("utf-8")
+    assert old in text
+    wrong = text.replace(old, new, 1)
+    path.write_text(wrong, "utf-8")
+    with pytest.raises(ConfigError) as refusal:
+        echo_box(files)
+    assert refusal.value.path == path
+    assert refusal.value.reason == reason
+    assert f"line {refusal.value.line}" in str(refusal.value)
+    changed = wrong.splitlines()[refusal.value.line - 1]
+    assert changed.strip()
+
+
+@pytest.mark.parametrize(
+    ("old", "reason"),
+    [
+        ("    PU2 1\n", "no register for field ALL.PU2"),
+        ("DRIVER_COMPAT_VERSION = 1\n", "DRIVER_COMPAT_VERSION is missing"),
+    ],
+)
+def test_what_registers_leaves_out_is_missed(files, old, reason):
+    path = files / "registers"
+    path.write_text(path.read_text("utf-8").replace(old, "", 1), "utf-8")
+    with pytest.raises(ConfigError, match=reason):
+        echo_box(files)
+
+
+@pytest.mark.parametrize("name", ["config", "registers", "description"])
+def test_a_file_that_is_not_there_is_named(files, name):
+    (files / name).unlink()
+    with pytest.raises(ConfigError, match=f"{name}.*No such file"):
+        echo_box(files)
+
+
+def test_control_registers_have_the_numbers_of_the_server(files):
+    path = files / "registers"
+    path.write_text(path.read_text("utf-8") + "*REG 0\n    FPGA_VERSION 0\n    PCAP_ARM 12\n")
+    with pytest.raises(ConfigError, match="PCAP_ARM is not that register"):
+        echo_box(files)

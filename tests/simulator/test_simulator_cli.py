@@ -1,0 +1,72 @@
+"""The command line, as a process of its own."""
+
+from __future__ import annotations
+
+import io
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from panda_simulator import cli
+
+from .box_files import found
+
+LISTENING = r"^listening: control 127\.0\.0\.1:(\d+) data 127\.0\.0\.1:(\d+)\n$"
+
+
+def run(*arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(  # noqa: S603 (our own command)
+        [sys.executable, "-m", "panda_simulator", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serve_says_where_it_listens_and_ends_well_when_told(number):
+    with run("serve", "--control-port", "0", "--data-port", "0", "--hardware", "echo") as process:
+        assert process.stdout is not None
+        match = found(LISTENING, process.stdout.readline())
+        with socket.create_connection(("127.0.0.1", int(match[1]))) as connection:
+            connection.sendall(b"*ECHO here?\n")
+            assert connection.recv(100) == b"OK =here\n"
+            process.send_signal(number)
+            assert connection.recv(100) == b""
+        assert process.communicate(timeout=20) == ("", "")
+        assert process.returncode == 0
+
+
+def test_a_malformed_box_stops_with_one_line(tmp_path):
+    (tmp_path / "config").write_text("TTLIN[6]\n    VAL bit_in\n")
+    with run("serve", "--config-dir", str(tmp_path), "--control-port", "0") as process:
+        out, err = process.communicate(timeout=20)
+    assert out == ""
+    assert err == f"panda-simulator: {tmp_path}/config, line 2: class bit_in not found\n"
+    assert process.returncode == 1
+
+
+def test_a_port_that_is_taken_stops_with_one_line(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        status = _status("serve", "--control-port", port, "--hardware", "echo")
+    assert status == 1
+    err = capsys.readouterr().err
+    assert err.startswith("panda-simulator: ")
+    assert "address already in use" in err
+    assert err.count("\n") == 1
+
+
+def test_trace_answers_what_is_on_its_input(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
+    assert _status("trace") == 0
+    assert capsys.readouterr().out == ""
+
+
+def _status(*arguments: str):
+    with pytest.raises(SystemExit) as stopped:
+        cli.app(arguments)
+    return stopped.value.code
