@@ -35,6 +35,8 @@ ifdef UV
 	$(UV) pip install --quiet --python $(BIN)/python --group dev -e '.[demo]'
 else
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@# an environment that uv made has no pip
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --group dev -e '.[demo]'
 endif

@@ -75,7 +75,10 @@ async def _serve(simulator: Simulator) -> None:
             f" data {simulator.host}:{simulator.data_port}"
         )
         sys.stdout.flush()
-        await stop.wait()
+        ends = {asyncio.create_task(stop.wait()), asyncio.create_task(simulator.wait_failed())}
+        _, left = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for task in left:
+            task.cancel()
 
 
 @app.command()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,7 +20,8 @@ from panda_simulator.control import ControlConnection, Facilities
 from panda_simulator.data import Acquisition, DataConnection
 
 _LOG = logging.getLogger(__name__)
-_READ_SIZE = 65536
+# as much as the server takes at once: replies to what came together leave together
+_READ_SIZE = 16384
 # the server drops a client that takes nothing for two or three of its 10 s send timeouts
 SEND_TIMEOUT = 20.0
 _BACKLOG = 128
@@ -98,7 +100,9 @@ class Server:
         async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await self._run(kind, serve, reader, writer)
 
-        server = await asyncio.start_server(accept, host, port, limit=_READ_SIZE, backlog=_BACKLOG)
+        server = await asyncio.start_server(
+            accept, host, port, family=socket.AF_INET, limit=_READ_SIZE, backlog=_BACKLOG
+        )
         self._listening.append(server)
         name: tuple[str, int] = server.sockets[0].getsockname()
         return name[1]

@@ -160,6 +160,11 @@ class Simulator:
         """Stop."""
         await self.stop()
 
+    async def wait_failed(self) -> None:
+        """Wait until the hardware fails, which it never should, or the simulator stops."""
+        if self._engine is not None:
+            await asyncio.wait({self._engine})
+
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function where the simulator runs, from any thread, and return its result.
 

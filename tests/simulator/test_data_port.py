@@ -208,6 +208,19 @@ def test_arming_fails_for_the_reasons_of_the_server():
     rig.acquisition.arm()
 
 
+def test_hardware_that_cannot_be_armed_says_why():
+    rig = Rig({"PCAP.BITS0": {"CAPTURE": "Value"}})
+
+    def refuse(entries, sink):
+        raise RuntimeError("this box has no PCAP")
+
+    rig.box.hardware.arm = refuse
+    with pytest.raises(CommandError, match=r"^this box has no PCAP$"):
+        rig.acquisition.arm()
+    assert rig.acquisition.status == "Idle 0 0"
+    assert rig.acquisition.completion == "Ok"
+
+
 def test_a_sample_has_63_words_at_most():
     every = "Value Diff Sum Min Max Mean"
     settings = {f"COUNTER{n}.OUT": {"CAPTURE": every} for n in range(1, 8)}
@@ -327,18 +340,20 @@ def test_words_go_out_every_100_ms_or_when_a_block_is_full():
     rig.acquisition.arm()
     rig.now = 10.0
     rig.acquisition.started(0, None)
+    rig.acquisition.samples(bytes(12))
+    assert fetch(client) == b"BIN \x14\0\0\0" + bytes(12)
     rig.acquisition.samples(bytes(24))
     rig.acquisition.samples(bytes(12))
     assert fetch(client) == b""
-    assert rig.acquisition.captured == 0
+    assert rig.acquisition.captured == 1
     rig.pass_time(0.1)
     assert fetch(client) == b"BIN \x2c\0\0\0" + bytes(36)
-    assert rig.acquisition.captured == 3
+    assert rig.acquisition.captured == 4
     rig.acquisition.samples(bytes(12 * (BLOCK_BYTES // 12 + 1)))
     frame = fetch(client)
     assert len(frame) == 8 + BLOCK_BYTES // 12 * 12
     rig.acquisition.ended(Completion.OK)
-    assert fetch(client).endswith(b"END %d Ok\n" % (BLOCK_BYTES // 12 + 4))
+    assert fetch(client).endswith(b"END %d Ok\n" % (BLOCK_BYTES // 12 + 5))
 
 
 def test_scaled_frames_have_65536_bytes_at_most():

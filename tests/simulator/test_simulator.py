@@ -191,8 +191,8 @@ async def test_hardware_that_fails_is_reported_when_the_simulator_stops(caplog):
 
     simulator.hardware.advance = fail
     await simulator.start()
-    for _ in range(3):
-        await asyncio.sleep(0)
+    await simulator.wait_failed()
+    await asyncio.sleep(0)
     with pytest.raises(RuntimeError, match="broken"):
         await simulator.stop()
     assert "the simulated hardware has stopped: broken" in caplog.text

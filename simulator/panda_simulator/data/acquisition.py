@@ -16,6 +16,8 @@ from panda_simulator.data.ring import BLOCK_BYTES, Ring, State
 from panda_simulator.hardware import Completion
 
 BLOCK_SECONDS = 0.1
+_SLACK_SECONDS = 0.03
+"""Words that come every 100 ms, more or less, go out as they come."""
 _COMPLETIONS = {
     Completion.DMA_ERROR: "DMA data error",
     Completion.DRIVER_OVERRUN: "Driver data overrun",
@@ -71,7 +73,6 @@ class Acquisition:
         self._clock = clock
         self._now_ns = now_ns
         self._capturing = False
-        self._started = False
         self._result = Completion.OK
         self._pending = bytearray()
         self._released_at = 0.0
@@ -95,12 +96,15 @@ class Acquisition:
         self.plan = plan
         self.times = Times(armed, self.times.started, self.times.hardware_offset)
         self._capturing = True
-        self._started = False
         self._result = Completion.OK
         self._pending.clear()
         self._bytes = 0
         self.ring.start()
-        self._box.hardware.arm(plan.entries, self)
+        try:
+            self._box.hardware.arm(plan.entries, self)
+        except RuntimeError as error:
+            self.ended(Completion.OK)
+            raise CommandError(str(error)) from error
 
     def disarm(self) -> None:
         """Ask the hardware to stop; nothing happens if it is idle."""
@@ -134,8 +138,9 @@ class Acquisition:
         if hardware_time_ns:
             offset = start_time_ns - hardware_time_ns
         self.times = Times(self.times.armed, hardware_time_ns or start_time_ns, offset)
-        self._started = True
         self._release()
+        # the first words need not wait
+        self._released_at -= BLOCK_SECONDS
 
     def samples(self, data: bytes) -> None:
         """Take words; blocks go out when full, and at most every 100 ms (CaptureSink)."""
@@ -145,7 +150,7 @@ class Acquisition:
         if not self._pending or self._due:
             return
         wait = self._released_at + BLOCK_SECONDS - self._clock()
-        if wait <= 0:
+        if wait <= _SLACK_SECONDS:
             self._release()
         else:
             self._due = True
