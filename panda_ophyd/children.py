@@ -211,7 +211,7 @@ class BoxChildren:
             info = ArmChannel.info
             return Child(Access.RW, OfflineChannel(f"{self._root}/*PCAP.ARM", info))
         data = self._data
-        return Child(Access.RW, ArmChannel(self._session, lambda: data.readers))
+        return Child(Access.RW, ArmChannel(self._session, lambda: data.readers, data.armed))
 
     def uri(self, block: BlockInfo, number: int) -> str:
         """Return the URI of a block instance."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import signal
 import time
 from collections.abc import Coroutine
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +16,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table as ConsoleTable
 
-from panda_ophyd.capture import Capture, CaptureResult, arm, disarm
+from panda_ophyd.capture import (
+    Capture,
+    CaptureResult,
+    arm,
+    disarm,
+    readers_counted,
+    readers_now,
+)
 from panda_ophyd.client import PandaAddress, PandaClient
 from panda_ophyd.control import Err, Lines, Ok, Query
 from panda_ophyd.errors import CommandError, PandaError
@@ -46,17 +56,34 @@ class Failure(Exception):  # noqa: N818
 def run(work: Coroutine[Any, Any, None]) -> None:
     """Run a command to its end; an error that we expect becomes one line and status 1."""
     try:
-        asyncio.run(work)
+        asyncio.run(_terminable(work))
     except (PandaError, Failure, OSError) as exc:
         err.print(f"[red]panda-ophyd:[/red] {_one_line(exc)}", markup=True)
         raise typer.Exit(1) from exc
-    except KeyboardInterrupt as exc:
+    except (KeyboardInterrupt, asyncio.CancelledError) as exc:
         err.print("panda-ophyd: interrupted")
         raise typer.Exit(130) from exc
 
 
+async def _terminable(work: Coroutine[Any, Any, None]) -> None:
+    """Take a request to terminate for Ctrl-C: disarm and close before going."""
+    task = asyncio.create_task(work)
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(NotImplementedError, RuntimeError):  # no signals here
+        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        task.cancel()
+        await task
+        raise
+
+
 def _one_line(exc: BaseException) -> str:
-    return " ".join((str(exc) or type(exc).__name__).split()).replace("[", "\\[")
+    text = str(exc) or type(exc).__name__
+    if isinstance(exc, OSError) and exc.strerror and exc.filename:
+        text = f"{exc.filename}: {exc.strerror}"
+    return " ".join(text.split()).replace("[", "\\[")
 
 
 def _describe(box: BoxInfo, address: PandaAddress, seconds: float) -> None:
@@ -64,7 +91,8 @@ def _describe(box: BoxInfo, address: PandaAddress, seconds: float) -> None:
     out.print(
         f"{address}: server {box.sw_version}, FPGA {box.fpga_version}"
         f"{f', application {box.application}' if box.application else ''}, "
-        f"clock {box.clock_frequency / 1e6:g} MHz"
+        f"clock {box.clock_frequency / 1e6:g} MHz",
+        soft_wrap=True,
     )
     for block in box.blocks:
         table = ConsoleTable(
@@ -84,6 +112,21 @@ def _describe(box: BoxInfo, address: PandaAddress, seconds: float) -> None:
         f"{len(box.blocks)} block types, {instances} blocks, {fields} fields, "
         f"found in {seconds * 1e3:.0f} ms"
     )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        out.print(f"panda-ophyd {version('panda-ophyd')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version_wanted: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None: ...
 
 
 @app.command()
@@ -126,7 +169,7 @@ def get(
     run(work())
 
 
-@app.command()
+@app.command(context_settings={"ignore_unknown_options": True})  # a value may be -1
 def put(
     host: Host,
     target: Annotated[str, typer.Argument(help="PULSE1.DELAY, SEQ1.TABLE, ...")],
@@ -159,39 +202,52 @@ async def _capture(
         TextColumn("{task.completed} rows"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=err, transient=True) as progress:
-        shown = progress.add_task("rows", total=rows)
-        enough = asyncio.Event()
+    async with PandaClient(address) as client:
+        before = await readers_now(client)
+        with Progress(
+            *columns, console=err, transient=True, disable=not err.is_terminal
+        ) as progress:
+            shown = progress.add_task("rows", total=rows)
+            enough = asyncio.Event()
 
-        def on_rows(count: int) -> None:
-            progress.update(shown, completed=count)
-            if rows is not None and count >= rows:
-                enough.set()
+            def on_rows(count: int) -> None:
+                progress.update(shown, completed=count)
+                if rows is not None and count >= rows:
+                    enough.set()
 
-        async with PandaClient(address) as client:
             writing = Capture(address, path, limit=rows, on_rows=on_rows)
             await writing.open()
             try:
+                # One more than before: this box's data port is the one we are connected to.
+                await readers_counted(client, before + 1)
                 if arm_it:
-                    await arm(client, readers=1)
+                    await arm(client, readers=before + 1)
+                    writing.expect()
                 return await _until_ended(client, writing, enough, seconds)
             finally:
                 await writing.close()
-                if not writing.datasets:
-                    await asyncio.to_thread(path.unlink)  # nothing came; the name is free again
 
 
 async def _until_ended(
     client: PandaClient, writing: Capture, enough: asyncio.Event, seconds: float | None
 ) -> CaptureResult:
-    ended = asyncio.ensure_future(writing.wait_ended())
-    stop = asyncio.ensure_future(enough.wait())
+    ended = asyncio.create_task(writing.wait_ended())
+    stop = asyncio.create_task(enough.wait())
     try:
         await asyncio.wait((ended, stop), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    except asyncio.CancelledError:
+        if not writing.pending:
+            ended.cancel()
+            raise
+        out.print("interrupted; disarming, and keeping what was captured")
     finally:
         stop.cancel()
-        if not ended.done():
-            await disarm(client)
+    if not ended.done() and not writing.pending:
+        ended.cancel()
+        msg = f"{writing.path}: no acquisition came within {seconds:g} s; --arm starts one"
+        raise Failure(msg)
+    if not ended.done():
+        await disarm(client)
     return await ended
 
 
@@ -212,9 +268,13 @@ def capture(
 
     async def work() -> None:
         address = PandaAddress.parse(host)
-        if overwrite:
-            path.unlink(missing_ok=True)
-        result = await _capture(address, path, arm_it=arm_it, rows=rows, seconds=seconds)
+        replaced = overwrite and path.exists()
+        # The old file goes when the new one is whole, not before.
+        target = path.with_name(f".{path.name}.new") if replaced else path
+        if replaced:
+            target.unlink(missing_ok=True)
+        result = await _capture(address, target, arm_it=arm_it, rows=rows, seconds=seconds)
+        target.replace(path)
         out.print(
             f"{path}: {result.rows} rows, ended {result.reason}, "
             f"{result.rate:.0f} rows/s, {result.bytes / 1e6:.3f} MB",
@@ -238,11 +298,13 @@ def demo(
     ),
 ) -> None:
     """Run a fly scan from beginning to end, on the built-in simulator unless --panda is given."""
+    from ophyd_async.core import NotConnectedError  # noqa: PLC0415  the framework takes a second
+
     from panda_ophyd import demo as demonstration  # noqa: PLC0415  it needs the demo extra
 
     try:
         demonstration.main(panda, directory)
-    except (PandaError, demonstration.DemoError, OSError) as exc:
+    except (PandaError, NotConnectedError, demonstration.DemoError, OSError) as exc:
         err.print(f"[red]panda-ophyd:[/red] {_one_line(exc)}", markup=True)
         raise typer.Exit(1) from exc
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import keyword
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, cast
 
 from ophyd_async.core import (
@@ -146,16 +146,23 @@ class NodeConnector(DeviceConnector):
                 type_name = f"{title}{name.title()}".replace("_", "")
                 self._signals[name].bind(cast("Channel", child.channel), type_name)
         if complete:
-            self.mark_absent(device, where)
+            self.mark_absent(device, where, children)
 
-    def mark_absent(self, device: Device, where: str) -> None:
-        """Give every type-hinted signal that the box did not fill a channel that says so."""
+    def mark_absent(self, device: Device, where: str, names: Collection[str] = ()) -> None:
+        """Give every signal that the box has not (or has no more) a channel that says so.
+
+        Args:
+            device: the level.
+            where: its URI.
+            names: of the signals that the box has.
+        """
+        present = [self._signals[name] for name in names if name in self._signals]
         for name, child in device.children():
             if not isinstance(child, Signal):
                 continue
             connector = child._connector  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
             backend = connector.backend
-            if isinstance(backend, PandaSignalBackend) and not backend.bound:
+            if isinstance(backend, PandaSignalBackend) and backend not in present:
                 source = f"{where}.{name.rstrip('_').upper()}"
                 logger.warning("%s does not exist on this PandA", source)
                 kind = cast("type[Any]", backend.datatype or str)
@@ -204,6 +211,7 @@ class PandaConnector(NodeConnector):
         self.session: PandaSession | None = None
         self.data: DataBlockState | None = None
         self._mock_box = box
+        self._former: DataBlockState | None = None
 
     @property
     def root(self) -> str:
@@ -275,17 +283,22 @@ class PandaConnector(NodeConnector):
             reason = str(exc) or f"no answer within {timeout:g} s"
             msg = f"{device.name or type(device).__name__} ({self.address}): {reason}"
             raise NotConnectedError(msg) from exc
-        self.data = DataBlockState(session, f"{self.root}/DATA")
+        former, self.data = self._former, DataBlockState(session, f"{self.root}/DATA")
         session.on_loss(self.data.failed)
         try:
             self._fill_tree(device, BoxChildren(session.box, self.root, session, self.data))
+            if former is not None:
+                self.data.adopt(former)
             await super().connect_real(device, timeout, force_reconnect)
         except BaseException:
             await self.disconnect()
             raise
 
     async def _new_session(self) -> PandaSession:
-        await self.disconnect()
+        try:
+            await self.disconnect()
+        except PandaError as exc:  # of the capture that the lost link took with it, told then
+            logger.warning("%s: %s", self.address, exc)
         session = PandaSession(self.address)
         await session.connect()
         self.session = session
@@ -295,6 +308,7 @@ class PandaConnector(NodeConnector):
         """End a capture that is under way and close what is open; connect again at will."""
         session, self.session = self.session, None
         data, self.data = self.data, None
+        self._former = data or self._former
         try:
             if data is not None:
                 await data.close()

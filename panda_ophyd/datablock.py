@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ophyd_async.fastcs.panda import DatasetTable, PandaCaptureMode, PandaHdf5DatasetType
 
-from panda_ophyd.capture import Capture
+from panda_ophyd.capture import Capture, readers_counted, readers_now
 from panda_ophyd.channels import ChannelInfo, SoftChannel
 from panda_ophyd.control import Lines, Query
+from panda_ophyd.destination import dataset_names, is_writable_directory, make_directory
 from panda_ophyd.errors import FieldValueError, PandaError, WriterError
+from panda_ophyd.fields.codecs import INT_LIMITS, UINT_MAX, bit_codec, float_codec, int_codec
 from panda_ophyd.session import PandaSession
 
 logger = logging.getLogger(__name__)
@@ -31,60 +32,26 @@ SOONEST_FLUSH = 0.1
 """Seconds between flushes when 0 is asked for: the server hands rows over every 0.1 s at most
 (protocol.md 8.6), so flushing more often writes nothing more."""
 
+HANDOVER = 0.15
+"""Seconds after a trigger by which its row has left the hardware: it waits 0.1 s for more of
+them (protocol.md 8.6, 9)."""
+
+SETTLE_TIMEOUT = 2.0
+"""Seconds to wait for rows that the box has captured to be flushed, before going on with
+those that are; the next time may find them."""
+
+CARRIED = (
+    "hdf_directory",
+    "hdf_file_name",
+    "create_directory",
+    "num_capture",
+    "capture_mode",
+    "flush_period",
+)
+"""Settings that a reconnection does not change."""
+
 UNSIGNED_FIELD = re.compile(r"\.BITS\d+$")
 """Captured fields that are words of bits, kept as uint32. Source: protocol.md 8.5."""
-
-
-def dataset_names(field: str, options: Sequence[str], chosen: str) -> dict[tuple[str, str], str]:
-    """Name the datasets of one captured field.
-
-    Args:
-        field: ``INENC1.VAL``.
-        options: its capture options, ``("Min", "Max", "Mean")``.
-        chosen: what its ``_dataset`` signal says, empty if nothing.
-
-    Returns:
-        For each (field, option) the dataset. Not chosen: ``INENC1.VAL.Mean``. Chosen
-        ``x``: the last option is ``x``, others are ``x-min``; of a Min Max pair neither
-        is plain ``x``. Source: flyscan.md 4.5 and the IOC's own rule.
-    """
-    if not chosen:
-        return {(field, option): f"{field}.{option}" for option in options}
-    pair = {"Min", "Max"} if {"Min", "Max"} <= set(options) else set[str]()
-    return {
-        (field, option): chosen
-        if option == options[-1] and option not in pair
-        else f"{chosen}-{option.lower()}"
-        for option in options
-    }
-
-
-def make_directory(directory: Path, depth: int) -> None:
-    """Create a directory, and at most so many levels of it.
-
-    Args:
-        directory: what is to exist.
-        depth: 0 creates nothing; -n creates at most the last n levels; a positive
-            number any, as the IOC and areaDetector have it.
-
-    Raises:
-        WriterError: more levels are missing than may be created, or the disk refuses.
-    """
-    missing = [p for p in (directory, *directory.parents) if not p.exists()]
-    if depth == 0 or not missing:
-        return
-    if depth < 0 and len(missing) > -depth:
-        reason = f"{len(missing)} levels of it do not exist and only {-depth} may be created"
-        raise WriterError(directory, reason)
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise WriterError(directory, f"cannot create it: {exc.strerror}") from exc
-
-
-def is_writable_directory(directory: Path) -> bool:
-    """Whether a file can be created there."""
-    return directory.is_dir() and os.access(directory, os.W_OK)
 
 
 class DataBlockState:
@@ -102,6 +69,8 @@ class DataBlockState:
     def __init__(self, session: PandaSession, source: str) -> None:
         self._session = session
         self._source = source
+        self._switch = bit_codec(f"{source}.CAPTURE")
+        self._held = False
         self.capture: Capture | None = None
         self.failure: asyncio.Future[None] | None = None
         self.dataset_channels: dict[str, SoftChannel[str]] = {}
@@ -137,10 +106,18 @@ class DataBlockState:
             "hdf_file_name", str, "", self._put_file_name, description="Name of the file"
         )
         self.create_directory = soft(
-            "create_directory", int, 0, _as_int, description="Levels of directory to create"
+            "create_directory",
+            int,
+            0,
+            _number(source, "CREATE_DIRECTORY", *INT_LIMITS),
+            description="Levels of directory to create",
         )
         self.num_capture = soft(
-            "num_capture", int, 0, _as_count, description="Rows to capture, 0 for all of them"
+            "num_capture",
+            int,
+            0,
+            _number(source, "NUM_CAPTURE", 0, UINT_MAX),
+            description="Rows to capture, 0 for all of them",
         )
         self.capture_mode = soft(
             "capture_mode",
@@ -155,7 +132,7 @@ class DataBlockState:
             "flush_period",
             float,
             DEFAULT_FLUSH_PERIOD,
-            _as_period,
+            _period(source),
             units="s",
             description="Time between flushes, 0 for as soon as may be",
         )
@@ -166,6 +143,9 @@ class DataBlockState:
         self.full_file_path = read_only("hdf_full_file_path", str, "", "The file written to last")
         self.num_captured = read_only("num_captured", int, 0, "Rows flushed to the file")
         self.num_received = read_only("num_received", int, 0, "Rows received from the PandA")
+        # Rows as documents count them: held back from prepare to kickoff, because upstream
+        # counts what was asked for from the rows there are at kickoff (flyscan.md 4.7, i22).
+        self.documented = read_only("num_captured", int, 0, "Rows that documents may name")
         self.status = read_only("status", str, "OK", "How the capture is doing")
         self.datasets = SoftChannel(
             f"{source}.DATASETS",
@@ -251,7 +231,7 @@ class DataBlockState:
         }
 
     async def _put_capture(self, value: Any) -> bool:
-        wanted = bool(value)
+        wanted = bool(self._switch.decode(self._switch.encode(value)))
         if wanted and self.capture is None:
             await self._open()
         elif not wanted and self.capture is not None:
@@ -267,8 +247,9 @@ class DataBlockState:
             )
         path = Path(directory) / file_name
         first_n = self.capture_mode.value == PandaCaptureMode.FIRST_N.value
-        for counter in (self.num_captured, self.num_received):
+        for counter in (self.num_captured, self.num_received, self.documented):
             counter.show(0)
+        before = await readers_now(self._session.client)
         self.failure = asyncio.get_running_loop().create_future()
         capture = Capture(
             self._session.address,
@@ -276,18 +257,71 @@ class DataBlockState:
             names=await self.names(),
             flush_period=self.flush_period.value or SOONEST_FLUSH,
             limit=(self.num_capture.value or None) if first_n else None,
-            on_rows=self.num_captured.show,
+            on_rows=self._flushed,
             on_received=self.num_received.show,
             on_failure=self.failed,
         )
         try:
             await capture.open()
+            # One more than before: it is this box's data port that we are connected to.
+            await readers_counted(self._session.client, before + 1)
         except PandaError as exc:
             self.status.show(str(exc))
+            await capture.close()
             raise
         self.capture = capture
         self.full_file_path.show(str(path))
         self.status.show("Capturing")
+
+    def _flushed(self, rows: int) -> None:
+        self.num_captured.show(rows)
+        if not self._held:
+            self.documented.show(rows)
+
+    def hold(self) -> None:
+        """Show documents no more rows than now, until `release`."""
+        self._held = True
+
+    def release(self) -> None:
+        """Let documents have every row that is flushed."""
+        self._held = False
+        self.documented.show(self.num_captured.value)
+
+    def armed(self) -> None:
+        """Note that PCAP was armed: the open file will get an acquisition."""
+        if self.capture is not None:
+            self.capture.expect()
+
+    async def settle(self, enough: int) -> None:
+        """Wait until what the box has captured by now is on the disk.
+
+        Args:
+            enough: rows since the file was opened after which nobody waits for more.
+
+        Raises:
+            PandaError: the capture has failed, and why.
+        """
+        capture = self.capture
+        if capture is None:
+            return
+        for pause in (0.0, HANDOVER):
+            if capture.rows >= enough or capture.error or not capture.pending:
+                break
+            await asyncio.sleep(pause)
+            captured = int(await self._session.client.query("*PCAP.CAPTURED"))
+            ended = await self._session.client.query("*PCAP.COMPLETION") != "Busy"
+            goal = enough if ended else min(capture.first_row + captured, enough)
+            await capture.settled(goal, timeout=SETTLE_TIMEOUT)
+        if capture.error:
+            raise capture.error
+
+    def adopt(self, former: DataBlockState) -> None:
+        """Take over the settings of the session before."""
+        for name in CARRIED:
+            self.channels[name].show(former.channels[name].value)
+        for field, channel in former.dataset_channels.items():
+            if field in self.dataset_channels:
+                self.dataset_channels[field].show(channel.value)
 
     def failed(self, exc: Exception) -> None:
         """Note why the capture under way cannot succeed; whoever waits for it is told."""
@@ -320,22 +354,19 @@ class DataBlockState:
         await asyncio.shield(self.failure)
 
 
-async def _as_int(value: Any) -> int:
-    number = int(value)
-    if number != value:
-        raise FieldValueError("DATA.CREATE_DIRECTORY", value, "it is a whole number")
-    return number
+def _number(source: str, name: str, low: int, high: int) -> Callable[[Any], Awaitable[int]]:
+    codec = int_codec(f"{source}.{name}", low, high)
+
+    async def put(value: Any) -> int:
+        return int(codec.encode(value))
+
+    return put
 
 
-async def _as_count(value: Any) -> int:
-    number = int(value)
-    if number != value or number < 0:
-        raise FieldValueError("DATA.NUM_CAPTURE", value, "it is a number of rows, 0 or more")
-    return number
+def _period(source: str) -> Callable[[Any], Awaitable[float]]:
+    codec = float_codec(f"{source}.FLUSH_PERIOD", low=0.0)
 
+    async def put(value: Any) -> float:
+        return float(codec.encode(value))
 
-async def _as_period(value: Any) -> float:
-    period = float(value)
-    if not 0 <= period < float("inf"):
-        raise FieldValueError("DATA.FLUSH_PERIOD", value, "it is a time in seconds, 0 or more")
-    return period
+    return put

@@ -11,18 +11,21 @@ connector and needs p4p. Source: flyscan.md 4.1.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import numpy as np
 from ophyd_async.core import (
+    AsyncStatus,
     DetectorAcquireLogic,
     DetectorDataLogic,
     DetectorTriggerLogic,
     Device,
     PathProvider,
     SignalDict,
+    SignalR,
     StreamableDataProvider,
     StreamResourceDataProvider,
     StreamResourceInfo,
@@ -34,8 +37,12 @@ from typing_extensions import override
 from panda_ophyd.capture import CHUNK_ROWS
 from panda_ophyd.client import PandaAddress
 from panda_ophyd.connector import PandaConnector
-from panda_ophyd.errors import WriterError
+from panda_ophyd.datablock import DataBlockState
+from panda_ophyd.errors import CaptureError, WriterError
 from panda_ophyd.fields import BoxInfo
+from panda_ophyd.signals import PandaSignalBackend
+
+logger = logging.getLogger(__name__)
 
 HDF5_MIMETYPE = "application/x-hdf5"
 
@@ -68,13 +75,16 @@ class PandaTriggerLogic(DetectorTriggerLogic):
     def get_deadtime(self, config_values: SignalDict) -> float:
         return TICK
 
+    def __init__(self, panda: HDFPanda) -> None:
+        self._panda = panda
+
     @override
     async def prepare_edge(self, num: int, livetime: float) -> None:
-        pass
+        self._panda.hold_rows()
 
     @override
     async def prepare_level(self, num: int) -> None:
-        pass
+        self._panda.hold_rows()
 
 
 class PandaAcquireLogic(DetectorAcquireLogic):
@@ -139,12 +149,13 @@ class PandaDataLogic(DetectorDataLogic):
             uri=f"{path_info.directory_uri}{file_name}",
             resources=resources,
             mimetype=HDF5_MIMETYPE,
-            collections_written_signal=data.num_captured,
+            collections_written_signal=self._panda.documented_rows(),
         )
 
     @override
     async def stop(self) -> None:
         await self._panda.data.capture.set(False)
+        self._panda.tell_undocumented()
 
 
 class HDFPanda(UpstreamHDFPanda):
@@ -172,7 +183,7 @@ class HDFPanda(UpstreamHDFPanda):
         # Before the logics, which refer to the children.
         self._panda_connector.create_children_from_annotations(self)
         self.add_detector_logics(
-            PandaTriggerLogic(),
+            PandaTriggerLogic(self),
             PandaAcquireLogic(self),
             PandaDataLogic(path_provider, self),
         )
@@ -188,17 +199,86 @@ class HDFPanda(UpstreamHDFPanda):
         """Close both connections; the device can be connected again."""
         await self._panda_connector.disconnect()
 
+    @property
+    def _state(self) -> DataBlockState | None:
+        """The capture behind the `data` block; None in mock mode, where there are only signals."""
+        return None if self._mock is not None else self._panda_connector.data
+
+    def documented_rows(self) -> SignalR[int]:
+        """Return the signal that says how many rows documents may name."""
+        state = self._state
+        if state is None:
+            return self.data.num_captured
+        backend = PandaSignalBackend(int)
+        backend.bind(state.documented, "DocumentedRows")
+        return SignalR(backend, name=f"{self.data.num_captured.name}-documented")
+
+    def hold_rows(self) -> None:
+        """Keep rows from being counted as documented between prepare and kickoff."""
+        if self._state is not None:
+            self._state.hold()
+
+    @AsyncStatus.wrap
+    @override
+    async def kickoff(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        await super().kickoff()
+        state = self._state
+        if state is None or self._kickoff_ctx is None:
+            return
+        state.release()
+        wanted = self._rows_wanted
+        if (await self.pcap.arm.get_value()) or state.num_captured.value >= wanted:
+            return
+        await state.settle(wanted)
+        if (rows := state.num_captured.value) < wanted:
+            msg = (
+                f"{self.name}: the acquisition ended before kickoff, with {rows} rows of the"
+                f" {wanted} that were asked for; let PCAP.ENABLE stay high, or prepare again"
+            )
+            raise CaptureError(
+                msg, reason="ended before kickoff", samples_sent=None, samples_written=rows
+            )
+
+    @property
+    def _rows_wanted(self) -> int:
+        ctx = self._kickoff_ctx
+        return 0 if ctx is None else ctx.collections_written + ctx.collections_requested
+
+    @override
+    async def get_index(self) -> int:
+        # A plan may ask for the last time right when its flyer has ended: rows that the box
+        # has captured and the disk has not yet would then be missing from the documents.
+        if self._state is not None and self._kickoff_ctx is not None:
+            await self._state.settle(self._rows_wanted)
+        return await super().get_index()
+
+    def tell_undocumented(self) -> None:
+        """Warn if rows were asked for, are on disk, and are in no document."""
+        state, ctx = self._state, self._prepare_ctx
+        if state is None or ctx is None or self._kickoff_ctx is None:
+            return
+        on_disk = min(state.num_captured.value, self._rows_wanted)
+        events = on_disk // ctx.trigger_info.collections_per_event
+        for provider in ctx.streamable_data_providers:
+            emitted = getattr(provider, "last_emitted", events)
+            if emitted < events:
+                logger.warning(
+                    "%s: documents name %d events of the %d on disk in %s",
+                    self.name,
+                    emitted,
+                    events,
+                    state.full_file_path.value,
+                )
+
     @override
     async def _wait_for_index(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         # A capture that has failed will never reach its count: whoever waits is told why
         # at once, in place of a time-out that knows nothing.
-        data = self._panda_connector.data
         updates = super()._wait_for_index(*args, **kwargs)
-        if data is None or self._mock is not None:
-            async for update in updates:
-                yield update
-            return
-        async for update in fail_early(updates, data.raise_failure):
+        state = self._state
+        if state is not None:
+            updates = fail_early(updates, state.raise_failure)
+        async for update in updates:
             yield update
 
 

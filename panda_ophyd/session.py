@@ -9,16 +9,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
+from panda_ophyd.bits import BITS_QUERY, BitRecord
 from panda_ophyd.changes import ChangeError, ChangePoller
 from panda_ophyd.client import PandaAddress, PandaClient
-from panda_ophyd.control import Err, Lines, Query, Reply, Request
-from panda_ophyd.errors import CommandError, PandaConnectionError, PandaError
+from panda_ophyd.control import Err, Lines, Query, Reply, Request, first_line
+from panda_ophyd.errors import CommandError, PandaConnectionError
 from panda_ophyd.introspection import BoxInfo, introspect
 
 logger = logging.getLogger(__name__)
+
+_A = TypeVar("_A")
+_B = TypeVar("_B")
 
 
 class PandaSession:
@@ -46,7 +50,7 @@ class PandaSession:
         self._polling: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
         self._loss_callbacks: list[Callable[[Exception], None]] = []
-        self._last_write = time.monotonic()
+        self._bits = BitRecord()
 
     @property
     def box(self) -> BoxInfo:
@@ -67,8 +71,9 @@ class PandaSession:
             PandaError: see `PandaClient.connect` and `introspect`.
         """
         try:
-            await asyncio.gather(self.client.connect(), self._change_client.connect())
-            self._box, _ = await asyncio.gather(introspect(self.client), self.poller.first())
+            await _all_of(self.client.connect(), self._change_client.connect())
+            self._box, _ = await _all_of(introspect(self.client), self.poller.first())
+            self._bits.note(await self.lines_of(BITS_QUERY), write_follows=True)
         except BaseException:
             await self.close()
             raise
@@ -77,21 +82,37 @@ class PandaSession:
     async def _poll(self) -> None:
         try:
             await self.poller.run()
-        except PandaError as exc:
+        except Exception as exc:  # noqa: BLE001  whatever it was, nothing is polled any more
             self._fail(exc)
 
     def _fail(self, exc: Exception) -> None:
         if self.lost is not None:
             return
+        logger.error("%s: %s", self.address, exc)
+        self._end(exc)
+
+    def _end(self, exc: Exception) -> None:
+        # Half a session would show old values as if they were new, so both connections go.
         self.lost = exc
-        logger.error("%s: connection lost: %s", self.address, exc)
-        for callback in list(self._loss_callbacks):
-            callback(exc)
+        self.client.abandon(exc)
+        self._change_client.abandon(exc)
+        callbacks, self._loss_callbacks = self._loss_callbacks, []
+        for callback in callbacks:
+            try:
+                callback(exc)
+            except Exception as fault:  # noqa: BLE001  one listener's fault is not the others'
+                context = {"message": f"{self.address}: a listener failed", "exception": fault}
+                asyncio.get_running_loop().call_exception_handler(context)
 
     def on_loss(self, callback: Callable[[Exception], None]) -> Callable[[], None]:
         """Call back once with the first cause when the link is lost; returns the way to stop."""
         self._loss_callbacks.append(callback)
-        return lambda: self._loss_callbacks.remove(callback)
+
+        def forget() -> None:
+            with contextlib.suppress(ValueError):
+                self._loss_callbacks.remove(callback)
+
+        return forget
 
     def background(self, task: asyncio.Task[None]) -> None:
         """Keep a task of this session until it is done; `close` cancels it."""
@@ -106,17 +127,31 @@ class PandaSession:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self.lost is None:
-            self.lost = PandaConnectionError(f"{self.address}: closed by this program")
+            self._end(PandaConnectionError(f"{self.address}: closed by this program"))
         await asyncio.gather(self.client.close(), self._change_client.close())
 
-    def wrote(self) -> None:
-        """Note that a write begins: somebody will want to see what it does, soon."""
-        self._last_write = time.monotonic()
-        self.poller.expect()
+    async def write(self, request: Request) -> None:
+        """Send a write, and note what bits do from then on.
 
-    def pulsed_since_write(self, target: str) -> bool:
-        """Whether a bit was seen to pulse since the last write began."""
-        return self.poller.pulsed_since(target, self._last_write)
+        Raises:
+            CommandError: the server refused.
+            FieldValueError: the request cannot be sent.
+        """
+        self.poller.expect()
+        bits, reply = await self.client.request_all([Query(BITS_QUERY), request])
+        if isinstance(bits, Lines):
+            self._bits.note(bits.lines, write_follows=True)
+        if isinstance(reply, Err):
+            raise CommandError(first_line(request), reply.message)
+
+    async def bit_since_write(self, target: str) -> list[bool]:
+        """Return the levels a bit went through since the last write of this session.
+
+        Raises:
+            PandaConnectionError: the connection was lost.
+        """
+        self._bits.note(await self.lines_of(BITS_QUERY), write_follows=False)
+        return self._bits.since_write(target)
 
     def latest(self, target: str) -> str | None:
         """The text last reported in ``*CHANGES`` for a target, None if unknown or in error."""
@@ -147,12 +182,15 @@ class PandaSession:
         return getattr(reply, "value", None) or ""
 
 
-@contextlib.asynccontextmanager
-async def panda_session(address: PandaAddress):  # noqa: ANN201
-    """Connect for the length of a block."""
-    session = PandaSession(address)
-    await session.connect()
-    try:
-        yield session
-    finally:
-        await session.close()
+async def _all_of(first: Awaitable[_A], second: Awaitable[_B]) -> tuple[_A, _B]:
+    """Await both to their end, then raise the first failure if there is one.
+
+    A plain gather would return at the first failure and leave the other to open a
+    connection that nobody closes.
+    """
+    one, two = await asyncio.gather(first, second, return_exceptions=True)
+    if isinstance(one, BaseException):
+        raise one
+    if isinstance(two, BaseException):
+        raise two
+    return one, two

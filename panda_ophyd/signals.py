@@ -24,7 +24,7 @@ from ophyd_async.core import (
 )
 from typing_extensions import override
 
-from panda_ophyd.channels import Channel, ChannelInfo, CommandChannel, Plain, Update
+from panda_ophyd.channels import Channel, ChannelInfo, CommandChannel, LostValue, Plain, Update
 from panda_ophyd.datatypes import check_declared, converter, datatype_of
 from panda_ophyd.errors import PandaConnectionError
 
@@ -82,8 +82,9 @@ class PandaSignalBackend(SignalBackend[SignalDatatypeT]):
         return self._channel
 
     def _reading(self, update: Update) -> Reading[SignalDatatypeT]:
+        lost = isinstance(update.value, LostValue)  # which converting would look at
         return Reading(
-            value=self._convert(update.value),
+            value=cast("SignalDatatypeT", update.value) if lost else self._convert(update.value),
             timestamp=update.timestamp,
             alarm_severity=update.alarm_severity,
         )

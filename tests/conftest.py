@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="HOST[:CONTROL[:DATA]]",
         help="run tests/conformance on this PandA instead of on the simulator",
     )
+
+
+Until = Callable[[Callable[[], bool]], Awaitable[None]]
+
+
+@pytest.fixture
+def until() -> Until:
+    """Wait for something that nobody announces, for 5 s at most."""
+
+    async def wait(condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(5):
+            while not condition():  # noqa: ASYNC110  what is waited for sets no event
+                await asyncio.sleep(0.01)
+
+    return wait
 
 
 @pytest.fixture

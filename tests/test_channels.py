@@ -10,7 +10,7 @@ import pytest
 from ophyd_async.core import observe_value, wait_for_value
 from ophyd_async.fastcs.panda import PandaBitMux, PandaPcompDirection
 
-from panda_ophyd import CommandError, FieldValueError, PandaClient
+from panda_ophyd import CommandError, FieldValueError, PandaClient, PandaConnectionError
 
 
 @pytest.mark.parametrize("given", [True, 1, "1", 1.0, np.True_])
@@ -140,6 +140,84 @@ async def test_a_pulse_before_anybody_listened_is_seen_if_it_came_of_the_last_wr
         await wait_for_value(children.pulse[1].out, True, timeout=5)
         await children.bits.a.set(False)
         await asyncio.sleep(0.06)
+
+
+async def test_writing_the_value_a_bit_has_is_no_pulse(panda):
+    children: Any = panda
+    await children.bits.a.set(True)
+    seen: list[bool] = []
+    children.bits.a.subscribe(lambda reading: seen.append(reading["panda-bits-a"]["value"]))
+    await wait_for_value(children.bits.a, True, timeout=5)
+    for _ in range(3):
+        await children.bits.a.set(True)
+        await asyncio.sleep(0.05)
+    assert set(seen) == {True}
+
+
+async def test_a_sequence_between_write_and_wait_is_seen_however_it_meets_the_poll(panda):
+    children: Any = panda
+    await children.pulse[1].width.set(3e-3)
+    await children.pulse[1].trig.set("BITS.OUTA")
+    await children.pulse[1].enable.set("ONE")
+    for pause in (0, 1e-3, 2e-3, 4e-3, 6e-3, 1e-2, 2e-2, 3e-2, 5e-2):
+        await children.bits.a.set(True)
+        await asyncio.sleep(pause)
+        await wait_for_value(children.pulse[1].out, True, timeout=5)
+        await wait_for_value(children.pulse[1].out, False, timeout=5)
+        await children.bits.a.set(False)
+
+
+async def test_a_wait_without_time_out_fails_when_the_link_is_lost(panda, simulator):
+    waits = [
+        asyncio.create_task(wait_for_value(signal, value, timeout=None))
+        for signal, value in [
+            (panda.pcomp[1].active, True),
+            (panda.pcomp[1].start, 12345),
+            (panda.pulse[1].delay, lambda delay: delay > 1),
+            (panda.pcap.enable, "ONE"),
+            (panda.pcap.arm, True),
+        ]
+    ]
+    await asyncio.sleep(0.05)
+    await simulator.stop()
+    results = await asyncio.wait_for(asyncio.gather(*waits, return_exceptions=True), 5)
+    assert [type(result) for result in results] == [PandaConnectionError] * len(waits)
+
+
+async def test_a_subscribed_signal_shows_no_old_value_after_the_link_is_lost(
+    panda, simulator, until
+):
+    panda.pulse[1].delay.subscribe(lambda _: None)
+    await wait_for_value(panda.pulse[1].delay, 0.0, timeout=5)
+    await simulator.stop()
+    await until(lambda: panda._panda_connector.session.lost is not None)
+    value = await panda.pulse[1].delay.get_value()
+    with pytest.raises(PandaConnectionError):
+        assert value == 0.0
+    with pytest.raises(PandaConnectionError):
+        await panda.pulse[2].delay.get_value()
+
+
+async def test_a_callback_that_raises_does_not_end_the_updates(panda, until):
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    seen: list[float] = []
+
+    def callback(reading: Any) -> None:
+        seen.append(reading["panda-inenc-1-val_scaled"]["value"])
+        raise RuntimeError("mine")
+
+    children: Any = panda
+    children.inenc[1].val_scaled.subscribe(callback)
+    await until(lambda: bool(seen))
+    await children.inenc[1].val_offset.set(7)
+    await until(lambda: seen[-1] == 7)
+
+
+async def test_a_label_put_back_as_it_was_read_is_no_label(panda, simulator):
+    children: Any = panda
+    await children.pulse[1].label.set(await children.pulse[1].label.get_value())
+    async with PandaClient(simulator.address) as client:
+        assert await client.query("*METADATA.LABEL_PULSE1") == ""
 
 
 async def test_a_wait_is_not_answered_with_a_value_from_before_the_write(panda):

@@ -84,6 +84,39 @@ def test_what_is_wrong_is_one_line_that_names_it(simulated, tmp_path, arguments,
         assert word.format(**values) in lines[0]
 
 
+def test_a_file_is_replaced_only_by_a_whole_one(simulated, tmp_path):
+    old = tmp_path / "old.h5"
+    old.write_bytes(b"precious")
+    nowhere = f"127.0.0.1:{free_port()}"
+    assert run.invoke(app, ["capture", nowhere, str(old), "--overwrite", "--arm"]).exit_code == 1
+    assert old.read_bytes() == b"precious"
+
+
+def test_a_capture_that_nobody_arms_ends_when_its_time_is_up(simulated, tmp_path):
+    path = tmp_path / "never.h5"
+    result = run.invoke(app, ["capture", simulated.address, str(path), "--seconds", "0.2"])
+    assert result.exit_code == 1
+    assert "--arm" in result.stderr
+    assert not path.exists()
+
+
+def test_two_boxes_taken_for_one_are_refused(simulated, tmp_path):
+    with serve_in_thread(hardware="echo") as other:
+        mixed = f"127.0.0.1:{simulated.control_port}:{other.data_port}"
+        result = run.invoke(app, ["capture", mixed, str(tmp_path / "f.h5"), "--arm"])
+    assert result.exit_code == 1
+    assert "same PandA" in result.stderr
+
+
+def test_a_negative_value_is_no_option(simulated):
+    assert run.invoke(app, ["put", simulated.address, "PCOMP1.START", "-5"]).exit_code == 0
+    assert run.invoke(app, ["get", simulated.address, "PCOMP1.START"]).output == "-5\n"
+
+
+def test_the_version_is_printed():
+    assert run.invoke(app, ["--version"]).output.startswith("panda-ophyd ")
+
+
 def test_capture_writes_an_acquisition_and_reports_it(simulated, tmp_path):
     for target in ("COUNTER1.OUT.CAPTURE", "PCAP.TS_TRIG.CAPTURE"):
         run.invoke(app, ["put", simulated.address, target, "Value"])

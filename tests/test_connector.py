@@ -192,6 +192,23 @@ async def test_a_second_connect_is_cached_and_a_forced_one_makes_a_new_session(p
     assert await panda.pulse[1].delay.get_value() == 0.25
 
 
+async def test_a_reconnection_keeps_what_was_set_here_and_revives_monitors(panda, until):
+    children: Any = panda
+    await children.inenc[1].val_dataset.set("x")
+    await panda.data.flush_period.set("0.3")
+    seen: list[float] = []
+    panda.pulse[1].delay.subscribe(
+        lambda reading: seen.append(reading["panda-pulse-1-delay"]["value"])
+    )
+    panda._panda_connector.session.client.abandon(ConnectionResetError("pulled the plug"))
+    panda._panda_connector.session._fail(ConnectionResetError("pulled the plug"))
+    await panda.connect(force_reconnect=True)
+    assert await children.inenc[1].val_dataset.get_value() == "x"
+    assert await panda.data.flush_period.get_value() == 0.3
+    await panda.pulse[1].delay.set(0.125)
+    await until(lambda: type(seen[-1]) is float and seen[-1] == 0.125)
+
+
 async def test_many_boxes_connect_in_parallel(simulator, path_provider):
     async with init_devices():
         pandas = [HDFPanda(simulator.address, path_provider, name=f"p{n}") for n in range(3)]

@@ -9,7 +9,7 @@ import pytest
 from ophyd_async.fastcs.panda import PandaCaptureMode
 
 from panda_ophyd import FieldValueError, WriterError
-from panda_ophyd.datablock import dataset_names, make_directory
+from panda_ophyd.destination import dataset_names, make_directory
 
 
 @pytest.mark.parametrize(

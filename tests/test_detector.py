@@ -190,6 +190,104 @@ def test_position_compare_captures_exactly_the_compare_positions(engine, box, si
     assert captured.tolist() == [5000 - 250 * n for n in range(12)]
 
 
+def gated_capture(panda: Any, rows: int) -> Any:
+    """Wire PCAP so that nothing but a disarm ends it, and return a compare of `rows` frames."""
+    flyer = StaticSeqTableFlyableLogic(panda.seq[1]).with_device(name="sequence")
+    table = SeqTable.row(repeats=rows, trigger="Immediate", time1=100, outa1=True, time2=25)
+    info = SeqTableInfo(sequence_table=table, repeats=1, prescale_as_us=1)
+    yield from bps.mv(
+        panda.pcap.enable, "ONE", panda.pcap.trig, "SEQ1.OUTA", panda.pcap.ts_trig_capture, "Value"
+    )
+    return flyer, info
+
+
+@pytest.mark.parametrize("rows", [10, 1000])
+def test_a_plan_that_waits_for_its_flyer_alone_still_documents_every_row(engine, box, rows):
+    def plan() -> Any:
+        flyer, info = yield from gated_capture(box, rows)
+
+        @bpp.stage_decorator([box, flyer])
+        @bpp.run_decorator()
+        def fly() -> Any:
+            yield from bps.prepare(flyer, info, wait=True)
+            yield from bps.prepare(box, TriggerInfo(number_of_events=rows, trigger=EDGE), wait=True)
+            yield from bps.declare_stream(box, name="primary", collect=True)
+            yield from bps.kickoff_all(box, flyer, wait=True)
+            yield from bps.collect_while_completing(
+                flyers=[flyer], dets=[box], flush_period=0.05, stream_name="primary"
+            )
+
+        yield from fly()
+
+    documents = documents_of(engine, plan())
+    stops = [doc["indices"]["stop"] for name, doc in documents if name == "stream_datum"]
+    assert stops[-1] == rows
+
+
+def test_a_flyer_kicked_off_before_the_panda_loses_no_row(engine, box, tmp_path):
+    def plan() -> Any:
+        flyer, info = yield from gated_capture(box, 10)
+
+        @bpp.stage_decorator([box, flyer])
+        @bpp.run_decorator()
+        def fly() -> Any:
+            yield from bps.prepare(flyer, info, wait=True)
+            yield from bps.prepare(box, TriggerInfo(number_of_events=10, trigger=EDGE), wait=True)
+            yield from bps.declare_stream(box, name="primary", collect=True)
+            yield from bps.kickoff(flyer, wait=True)
+            yield from bps.sleep(0.3)  # the rows are on disk by now
+            yield from bps.kickoff(box, wait=True)
+            yield from bps.collect_while_completing(
+                flyers=[flyer, box], dets=[box], flush_period=0.05, stream_name="primary"
+            )
+
+        yield from fly()
+
+    documents = documents_of(engine, plan())
+    stops = [doc["indices"]["stop"] for name, doc in documents if name == "stream_datum"]
+    assert stops[-1] == 10
+    with h5py.File(tmp_path / "scan.h5") as file:
+        assert len(file["PCAP.TS_TRIG.Value"]) == 10
+
+
+def test_an_acquisition_that_ended_before_kickoff_is_an_error_and_no_hang(engine, box):
+    children: Any = box
+
+    @bpp.stage_decorator([box])
+    @bpp.run_decorator()
+    def plan() -> Any:
+        yield from bps.mv(
+            children.pcap.enable, "BITS.OUTB", children.pcap.trig, "BITS.OUTA",
+            children.bits.b, 1, children.pcap.ts_trig_capture, "Value",
+        )  # fmt: skip
+        yield from bps.prepare(box, TriggerInfo(number_of_events=3, trigger=EDGE), wait=True)
+        yield from bps.declare_stream(box, name="primary", collect=True)
+        yield from bps.mv(children.bits.b, 0)
+        yield from bps.kickoff(box, wait=True)
+
+    with pytest.raises(Exception) as caught:
+        engine(plan())
+    assert "ended before kickoff, with 0 rows of the 3" in str(caught.value.__cause__)
+
+
+def test_unstaging_right_after_arming_waits_for_what_was_captured(engine, box, tmp_path):
+    children: Any = box
+
+    def plan() -> Any:
+        yield from bps.mv(
+            children.pcap.enable, "ONE", children.pcap.trig, "BITS.OUTA",
+            children.pcap.ts_trig_capture, "Value",
+        )  # fmt: skip
+        yield from bps.stage(box, wait=True)
+        yield from bps.prepare(box, TriggerInfo(number_of_events=9, trigger=EDGE), wait=True)
+        yield from bps.mv(children.bits.a, 1)
+        yield from bps.unstage(box, wait=True)
+
+    engine(plan())
+    with h5py.File(tmp_path / "scan.h5") as file:
+        assert len(file["PCAP.TS_TRIG.Value"]) == 1
+
+
 def test_two_prepares_in_one_stage_go_on_in_one_file(engine, box, tmp_path):
     children: Any = box
 
@@ -228,8 +326,12 @@ def failing_writer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_writer_that_fails_fails_complete_at_once_with_its_reason(engine, box, monkeypatch):
     failing_writer(monkeypatch)
-    with pytest.raises(Exception, match="No space left on device"):
-        engine(sequence(box, 10))
+    documents: list[Any] = []
+    with pytest.raises(Exception) as caught:
+        engine(sequence(box, 10), lambda name, doc: documents.append((name, doc)))
+    told = f"{caught.value} {caught.value.__cause__}"
+    assert "No space left on device" in told
+    assert documents[-1][1]["exit_status"] == "fail"
 
 
 def test_a_lost_link_fails_the_scan_at_once(engine, box, simulated):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from panda_ophyd.capture.arming import ARM_TIMEOUT, arm, disarm, readers_counted
+from panda_ophyd.capture.arming import ARM_TIMEOUT, arm, disarm, readers_counted, readers_now
 from panda_ophyd.capture.backlog import IN_FLIGHT_BYTES
 from panda_ophyd.capture.pipeline import DRAIN_TIMEOUT, FLUSH_PERIOD, Capture
 from panda_ophyd.capture.result import CaptureResult
@@ -19,4 +19,5 @@ __all__ = [
     "arm",
     "disarm",
     "readers_counted",
+    "readers_now",
 ]

@@ -77,6 +77,17 @@ async def disarm(client: PandaClient) -> None:
     await client.assign("*PCAP.DISARM")
 
 
+async def readers_now(client: PandaClient) -> int:
+    """Return how many data connections the server counts.
+
+    Raises:
+        CommandError: it does not say.
+        PandaError: as `PandaClient.request`.
+    """
+    (reply,) = await client.request_all([Query("*PCAP.STATUS")])
+    return _readers(_value("*PCAP.STATUS?", reply))
+
+
 async def readers_counted(
     client: PandaClient, readers: int, *, timeout: float = ARM_TIMEOUT
 ) -> None:
@@ -111,6 +122,14 @@ async def _status(client: PandaClient) -> _Status:
         raise CommandError("*PCAP.STATUS?", f"{text!r} is neither Busy nor Idle with a count")
     busy = match[1] == "Busy" or _value("*PCAP.COMPLETION?", completion) == "Busy"
     return _Status(not busy, int(match[2]))
+
+
+def _readers(status: str) -> int:
+    """Return the count of readers in a status like ``Busy 2 1``."""
+    words = status.split()
+    if len(words) < 2 or not words[1].isdecimal():  # noqa: PLR2004
+        raise CommandError("*PCAP.STATUS?", f"it means nothing to this driver: {status!r}")
+    return int(words[1])
 
 
 def _value(request: str, reply: Reply) -> str:

@@ -31,7 +31,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from panda_ophyd.capture.bulletin import Bulletin
-from panda_ophyd.capture.result import Acquisition, CaptureResult
+from panda_ophyd.capture.result import Acquisition, CaptureResult, difference
 from panda_ophyd.capture.store import Store
 from panda_ophyd.client import CaptureStream, PandaAddress
 from panda_ophyd.columns import Column, ColumnDecoder
@@ -43,7 +43,7 @@ FLUSH_PERIOD = 0.1
 """Seconds a row waits for its chunk to fill, unless told otherwise: the server hands slow
 rows over at this period (protocol.md 8.6)."""
 
-DRAIN_TIMEOUT = 10.0
+DRAIN_TIMEOUT = 8.0
 """Seconds for END to come after closing was asked for: the server's ring of 256 MiB takes
 about half of it."""
 
@@ -110,6 +110,7 @@ class Capture:
         self._columns: tuple[Column, ...] = ()
         self._sample_bytes = 0
         self._present: Acquisition | None = None
+        self._owed = 0
         self._suspect_row: int | None = None
         self._fetched = 0
 
@@ -122,6 +123,32 @@ class Capture:
     def datasets(self) -> tuple[Dataset, ...]:
         """What the file holds, empty before the first header."""
         return self._store.datasets
+
+    @property
+    def pending(self) -> bool:
+        """Whether an acquisition is under way, or was armed and has not begun here yet."""
+        return self._present is not None or self._owed > 0
+
+    @property
+    def first_row(self) -> int:
+        """Where in the file the rows of the acquisition under way begin, or would."""
+        return self._present.first_row if self._present else self.rows
+
+    def expect(self) -> None:
+        """Note that PCAP was armed for this capture: its header and END will come.
+
+        Closing then waits for them, however early it is called.
+        """
+        self._owed += 1
+
+    async def settled(self, received: int, *, timeout: float) -> None:
+        """Return when so many rows came, or no more will, and all are flushed; or after so long."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._bulletin.until(
+                    lambda: self.received >= received or not self.pending or self.error
+                )
+                await self._store.written()
 
     @property
     def status(self) -> str:
@@ -232,13 +259,9 @@ class Capture:
         if not self._columns:
             self._check_captured(decoder)
         elif decoder.columns != self._columns:
-            raise self._failure(_difference(self._columns, decoder.columns))
-        times = {
-            "arm_time": start.arm_time,
-            "start_time": start.start_time,
-            "hw_time_offset_ns": start.hw_time_offset_ns,
-        }
-        known = {name: value for name, value in times.items() if value is not None}
+            raise self._failure(difference(self._columns, decoder.columns))
+        times = ("arm_time", "start_time", "hw_time_offset_ns")
+        known = {name: value for name in times if (value := getattr(start, name)) is not None}
         await self._store.begin(decoder, known)
         self._columns, self._sample_bytes = decoder.columns, decoder.sample_bytes
         self._present = Acquisition(start, time.time(), self.rows)
@@ -272,6 +295,7 @@ class Capture:
         self.received += rows
         if self._on_received:
             self._on_received(self.received)
+        self._bulletin.announce()
         await self._store.put(accepted)
 
     async def _end(self, end: CaptureEnd) -> None:
@@ -280,6 +304,7 @@ class Capture:
             raise self._failure("END came without a header")
         await self._store.written()
         self._present = None
+        self._owed = max(self._owed - 1, 0)
         suspect = present.suspect_row(end)
         if suspect is not None:
             self._suspect_row = suspect
@@ -320,6 +345,8 @@ class Capture:
                 await self._store.close(self._verdict())
             except Exception as failure:  # noqa: BLE001  close() raises it to whoever waits
                 self._fail(failure)
+            if not self.datasets:  # nothing ever came, so the name is free again
+                await asyncio.to_thread(self.path.unlink, missing_ok=True)
         elif not self._closed:
             self._store.abandon()
         self._closed = True
@@ -328,8 +355,8 @@ class Capture:
     async def _drain(self, reading: asyncio.Task[None], timeout: float) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
-                await self._bulletin.until(lambda: not self._present or reading.done())
-        if self._present and not self.error:
+                await self._bulletin.until(lambda: not self.pending or reading.done())
+        if self.pending and not self.error:
             self._fail(
                 self._failure(
                     f"END did not come within {timeout:g} s of closing; disarm before closing"
@@ -369,9 +396,3 @@ class Capture:
             # Without a writer there is nothing to read for
             self._reading.cancel()
         self._bulletin.announce()
-
-
-def _difference(before: tuple[Column, ...], now: tuple[Column, ...]) -> str:
-    names = {column.name for column in before} ^ {column.name for column in now}
-    what = ", ".join(sorted(names)) or "their order, scale, offset or units"
-    return f"the acquisition differs from the one before in {what}; it needs another file"

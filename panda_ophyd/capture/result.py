@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from panda_ophyd.columns import Column
 from panda_ophyd.data import CaptureEnd, CaptureStart
 from panda_ophyd.errors import CaptureError
 
@@ -111,3 +112,10 @@ class Acquisition:
             samples_sent=end.samples,
             samples_written=rows - self.first_row,
         )
+
+
+def difference(before: tuple[Column, ...], now: tuple[Column, ...]) -> str:
+    """Say in what an acquisition differs from the one before in the same file."""
+    names = {column.name for column in before} ^ {column.name for column in now}
+    what = ", ".join(sorted(names)) or "their order, scale, offset or units"
+    return f"the acquisition differs from the one before in {what}; it needs another file"

@@ -10,6 +10,7 @@ from panda_ophyd.channels.base import (
     Update,
 )
 from panda_ophyd.channels.fields import ERROR_PREFIX, FieldChannel, LabelChannel, info_of
+from panda_ophyd.channels.lost import LostValue
 from panda_ophyd.channels.pcap import ArmChannel, ClearTableChannel
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "CommandChannel",
     "FieldChannel",
     "LabelChannel",
+    "LostValue",
     "Plain",
     "SoftChannel",
     "Update",

@@ -18,6 +18,8 @@ from typing_extensions import override
 
 from panda_ophyd.changes import Change
 from panda_ophyd.channels.base import INVALID_ALARM, ChannelInfo, Plain, Update
+from panda_ophyd.channels.lost import lost_value
+from panda_ophyd.control import Assign, AssignTable
 from panda_ophyd.errors import CommandError, FieldValueError, PandaError
 from panda_ophyd.fields import SignalSpec
 from panda_ophyd.session import PandaSession
@@ -27,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 UNREPORTED_PERIOD = 0.1
 """Seconds between two queries of a subscribed value that ``*CHANGES`` does not report."""
+
+SCALED = ".SCALED"
+"""The attribute of a position that the server computes from others."""
 
 ERROR_PREFIX = "(error) "
 """How a field that the server cannot read shows as text; the server's own mark in ``*CHANGES``."""
@@ -81,7 +86,7 @@ class FieldChannel:
     ) -> None:
         self._session = session
         self._spec = spec
-        self._in_error = in_error
+        self.in_error = in_error
         self._info = (
             ChannelInfo(kind=str, description=spec.description)
             if in_error
@@ -112,7 +117,7 @@ class FieldChannel:
         return self._info.units if target is None else await self._session.client.query(target)
 
     def _decode(self, text: str) -> Plain:
-        return text if self._in_error else self._spec.codec.decode(text)
+        return text if self.in_error else self._spec.codec.decode(text)
 
     def _write_only(self) -> Update:
         value = self._zero if self._written is None else self._written
@@ -133,14 +138,12 @@ class FieldChannel:
             self._last = spec.codec.decode("\n".join(lines))
             return Update(self._last, time.time())
         try:
-            if spec.target.endswith(".SCALED"):
-                text = await self._session.refreshed(
-                    spec.target.removesuffix(".SCALED"), spec.target
-                )
+            if spec.target.endswith(SCALED):
+                text = await self._session.refreshed(spec.target.removesuffix(SCALED), spec.target)
             else:
                 text = await client.query(spec.target)
         except CommandError as exc:
-            if not self._in_error:
+            if not self.in_error:
                 raise
             return Update(f"{ERROR_PREFIX}{exc.message}", time.time(), INVALID_ALARM)
         self._last = self._decode(text)
@@ -153,13 +156,13 @@ class FieldChannel:
             CommandError: the server refused.
             FieldValueError: it does not fit the field; nothing was sent.
         """
-        spec, client = self._spec, self._session.client
+        spec = self._spec
         text = spec.codec.encode(_columns_of(value, spec.target) if spec.layout else value)
-        self._session.wrote()
         if spec.layout is not None:
-            await client.assign_table(spec.target, text.split("\n") if text else (), "B")
+            lines = tuple(text.split("\n")) if text else ()
+            await self._session.write(AssignTable(spec.target, lines, "B"))
         else:
-            await client.assign(spec.target, text)
+            await self._session.write(Assign(spec.target, text))
         self._written = None if value is None else self._decode(text)
         if not spec.readable:
             for callback in list(self._own_callbacks):
@@ -180,17 +183,18 @@ class FieldChannel:
             self._own_callbacks.append(callback)
             callback(self._write_only())
             return lambda: self._own_callbacks.remove(callback)
-        subscription = (
-            Reported(self, self._session, self._spec, callback)
-            if self._spec.reported
-            else Queried(self, self._session, callback)
-        )
-        return subscription.stop
+        if self._spec.reported:
+            return Reported(self, self._session, self._spec, callback).stop
+        if self._spec.target.endswith(SCALED):
+            position = self._spec.target.removesuffix(SCALED)
+            sources = (position, f"{position}.SCALE", f"{position}.OFFSET")
+            return Derived(self, self._session, sources, callback).stop
+        return Queried(self, self._session, callback).stop
 
     def update_of(self, change: Change) -> Update:
         """Return what a reported text means; the last good value, marked, if it means nothing."""
         if change.text is None or change.error:
-            value = f"{ERROR_PREFIX}{change.text or ''}" if self._in_error else self._last
+            value = f"{ERROR_PREFIX}{change.text or ''}" if self.in_error else self._last
             return Update(value, change.timestamp, INVALID_ALARM)
         try:
             self._last = self._decode(change.text)
@@ -208,7 +212,59 @@ class FieldChannel:
             return Update(self._last, time.time(), INVALID_ALARM)
 
 
-class Reported:
+class Asked(Protocol):
+    """What a subscription needs of a channel."""
+
+    @property
+    def info(self) -> ChannelInfo:
+        """What the value is."""
+        ...
+
+    async def first(self) -> Update:
+        """Ask for the value; an error shows as an alarm."""
+        ...
+
+
+class _Subscription:
+    """Delivers to one callback until it is stopped, or tells it that the link is lost."""
+
+    def __init__(
+        self, channel: Asked, session: PandaSession, callback: Callable[[Update], None]
+    ) -> None:
+        self._channel = channel
+        self._session = session
+        self._callback = callback
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._endings: list[Callable[[], None]] = [session.on_loss(self._lost)]
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        self._session.background(task)
+
+    def _deliver(self, update: Update) -> None:
+        try:
+            self._callback(update)
+        except Exception as fault:  # noqa: BLE001  a subscriber's fault must not end the updates
+            context = {"message": "A subscriber failed", "exception": fault}
+            asyncio.get_running_loop().call_exception_handler(context)
+
+    def _lost(self, cause: Exception) -> None:
+        value = lost_value(self._channel.info.kind, cause)
+        if value is not None:
+            self._deliver(Update(value, time.time(), INVALID_ALARM))
+        self.stop()
+
+    def stop(self) -> None:
+        """End the subscription."""
+        for end in self._endings:
+            end()
+        for task in self._tasks:
+            task.cancel()
+
+
+class Reported(_Subscription):
     """A subscription to a value that ``*CHANGES`` reports."""
 
     def __init__(
@@ -218,83 +274,88 @@ class Reported:
         spec: SignalSpec,
         callback: Callable[[Update], None],
     ) -> None:
-        self._channel = channel
-        self._session = session
+        super().__init__(channel, session, callback)
+        self._field = channel
         self._spec = spec
-        self._callback = callback
-        self._changed = False
-        self._is_bit = spec.codec.datatype is bool
-        self._unsubscribe = session.poller.subscribe(spec.target, self._on_change)
+        # What is reported while the first value is asked for waits until it was delivered.
+        self._early: list[Change] | None = []
+        self._endings.append(session.poller.subscribe(spec.target, self._on_change))
         session.poller.expect()
-        self._tasks: set[asyncio.Task[None]] = set()
         self._start(self._first())
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        self._session.background(task)
-
-    def stop(self) -> None:
-        """End the subscription."""
-        self._unsubscribe()
-        for task in self._tasks:
-            task.cancel()
-
     async def _first(self) -> None:
-        update = await self._channel.first()
-        if not self._changed:
-            pulsed = self._is_bit and self._session.pulsed_since_write(self._spec.target)
-            self._deliver(update, pulsed=pulsed)
+        levels: list[bool] = []
+        if self._spec.pulses and not self._field.in_error:
+            levels = await self._session.bit_since_write(self._spec.target)
+        update = await self._field.first()
+        for level in levels:
+            self._deliver(Update(level, update.timestamp))
+        if update.alarm_severity or levels[-1:] != [update.value]:
+            self._deliver(update)
+        early, self._early = self._early or [], None
+        for change in early:
+            self._on_change(change)
 
-    async def _table(self) -> None:
-        self._callback(await self._channel.first())
-
-    def _deliver(self, update: Update, *, pulsed: bool) -> None:
-        if pulsed and not update.alarm_severity:
-            self._callback(Update(not update.value, update.timestamp))
-        self._callback(update)
+    async def _again(self) -> None:
+        self._deliver(await self._field.first())
 
     def _on_change(self, change: Change) -> None:
-        self._changed = True
-        if self._spec.layout is not None:
-            self._start(self._table())
-            return
-        self._deliver(self._channel.update_of(change), pulsed=self._is_bit and change.repeated)
+        if self._early is not None:
+            self._early.append(change)
+        elif self._spec.layout is not None:
+            self._start(self._again())
+        else:
+            update = self._field.update_of(change)
+            if self._spec.pulses and change.repeated and not update.alarm_severity:
+                self._deliver(Update(not update.value, update.timestamp))
+            self._deliver(update)
 
 
-class Asked(Protocol):
-    """What a periodic query needs of a channel."""
+class Derived(_Subscription):
+    """A subscription to a value that changes when others do: queried when they are reported."""
 
-    async def first(self) -> Update:
-        """Ask for the value; an error shows as an alarm."""
-        ...
+    def __init__(
+        self,
+        channel: Asked,
+        session: PandaSession,
+        targets: tuple[str, ...],
+        callback: Callable[[Update], None],
+    ) -> None:
+        super().__init__(channel, session, callback)
+        self._asking = False
+        for target in targets:
+            self._endings.append(session.poller.subscribe(target, self._on_change))
+        self._on_change(None)
+
+    def _on_change(self, change: Change | None) -> None:  # noqa: ARG002  that it changed is all
+        if not self._asking:
+            self._asking = True
+            self._start(self._ask())
+
+    async def _ask(self) -> None:
+        # Cleared first: a change that comes while the answer is under way asks once more.
+        self._asking = False
+        self._deliver(await self._channel.first())
 
 
-class Queried:
+class Queried(_Subscription):
     """A subscription to a value that only a query gives."""
 
     def __init__(
         self, channel: Asked, session: PandaSession, callback: Callable[[Update], None]
     ) -> None:
-        self._channel = channel
-        self._callback = callback
-        self._task = asyncio.get_running_loop().create_task(self._run())
-        session.background(self._task)
-
-    def stop(self) -> None:
-        """End the subscription."""
-        self._task.cancel()
+        super().__init__(channel, session, callback)
+        self._start(self._run())
 
     async def _run(self) -> None:
         last: Update | None = None
-        while True:
+        while self._session.lost is None:
             update = await self._channel.first()
             if last is None or (update.value, update.alarm_severity) != (
                 last.value,
                 last.alarm_severity,
             ):
-                self._callback(update)
+                self._deliver(update)
                 last = update
             await asyncio.sleep(UNREPORTED_PERIOD)
 
@@ -323,3 +384,8 @@ class LabelChannel(FieldChannel):
     @override
     def _decode(self, text: str) -> Plain:
         return text or self._fallback
+
+    @override
+    async def put(self, value: Any) -> None:
+        """Set the label; the description itself is no label, so that settings can be put back."""
+        await super().put("" if value == self._fallback else value)

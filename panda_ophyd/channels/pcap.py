@@ -10,6 +10,7 @@ from typing import Any
 from panda_ophyd.capture import arm, disarm
 from panda_ophyd.channels.base import INVALID_ALARM, ChannelInfo, Update
 from panda_ophyd.channels.fields import Queried
+from panda_ophyd.control import AssignTable
 from panda_ophyd.errors import FieldValueError, PandaError, PandaTimeoutError
 from panda_ophyd.session import PandaSession
 
@@ -41,13 +42,20 @@ class ArmChannel:
     Args:
         session: the box.
         readers: how many data clients of ours have to be counted before ARM.
+        armed: called when ARM was accepted: an acquisition will come and end.
     """
 
     info = ChannelInfo(kind=bool, description="Arm or disarm position capture")
 
-    def __init__(self, session: PandaSession, readers: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        session: PandaSession,
+        readers: Callable[[], int],
+        armed: Callable[[], None] = lambda: None,
+    ) -> None:
         self._session = session
         self._readers = readers
+        self._armed = armed
         self._setpoint = False
 
     @property
@@ -76,13 +84,14 @@ class ArmChannel:
         if wanted is None:
             reason = f"it is one of {list(ARM_WORDS)}"
             raise FieldValueError("*PCAP.ARM", value, reason)
-        self._setpoint = wanted
-        self._session.wrote()
+        self._session.poller.expect()
         if not wanted:
             await disarm(self._session.client)
             await self._ended()
         elif not (await self.get()).value:
             await arm(self._session.client, readers=self._readers())
+            self._armed()
+        self._setpoint = wanted
 
     async def _ended(self) -> None:
         deadline = time.monotonic() + DISARM_TIMEOUT
@@ -128,5 +137,4 @@ class ClearTableChannel:
         Raises:
             CommandError: the server refused.
         """
-        self._session.wrote()
-        await self._session.client.assign_table(self._target, ())
+        await self._session.write(AssignTable(self._target, ()))

@@ -137,9 +137,16 @@ class PandaClient:
             ) from cause
         if not (isinstance(reply, Ok) and reply.value and reply.value.startswith(_IDENTITY)):
             raise PandaConnectionError(
-                f"{self.where}: this is no PandA's control port: it answered *IDN? with {reply}"
+                f"{self.where}: this is no PandA's control port (its data port, perhaps?):"
+                f" it answered *IDN? with {_words(reply)}"
             )
         return reply.value
+
+    def abandon(self, cause: Exception) -> None:
+        """Give the connection up: every request, now and later, raises because of that cause."""
+        self._used = True
+        if self._wire:
+            self._wire.fail(cause)
 
     async def close(self) -> None:
         """Close; requests under way raise PandaConnectionError. May be called again."""
@@ -266,3 +273,13 @@ class PandaClient:
         # A development build without a number: commands then ask for what every server has.
         _log.warning("%s: no version number in %r, taken as 0.0", self.where, self.identity)
         return 0, 0
+
+
+def _words(reply: Reply) -> str:
+    match reply:
+        case Err(message):
+            return f"ERR {message}"
+        case Ok(value):
+            return repr(value)
+        case Lines(lines):
+            return f"{len(lines)} lines"

@@ -118,7 +118,8 @@ def _time(place: Place, access: Access) -> Signals:
 
 
 def _bit_out(place: Place) -> Signals:
-    yield from _bit(place, Access.R)
+    for level in _bit(place, Access.R):
+        yield replace(level, pulses=True)
     word = place.box.capture_word(place.target)
     if word is not None:
         target = f"{word}.CAPTURE"

@@ -51,6 +51,8 @@ class SignalSpec:
         reported: whether `target` appears in ``*CHANGES``.
         readable: False where the server refuses a query; a reading is then the last value
             written, initially 0.
+        pulses: a level that ``*CHANGES`` lists whenever it moved, so that a line with the
+            level it had before means it moved and came back: true of a bit_out alone.
         units: fixed units, None if there are none or they can change.
         units_target: on the wire, whose value is the units.
         precision: digits after the decimal point worth showing of a float.
@@ -67,6 +69,7 @@ class SignalSpec:
     codec: Codec
     reported: bool = True
     readable: bool = True
+    pulses: bool = False
     units: str | None = None
     units_target: str | None = None
     precision: int | None = None

@@ -283,8 +283,8 @@ async def other_box(peer) -> None:
         (banner, "does not behave as a PandA's control port: .*SSH-2.0"),
         (website, "does not behave as a PandA's control port: .*HTTP/1.1 400"),
         (hang_up, "does not behave as a PandA's control port: the server closed it"),
-        (data_port, "is no PandA's control port: it answered .*No name found"),
-        (other_box, "is no PandA's control port: it answered .*Zebra"),
+        (data_port, "is no PandA's control port .*No name found"),
+        (other_box, "is no PandA's control port .*Zebra"),
         (mute, "no answer to .IDN. within 0.3 s; is this a PandA's control port"),
     ],
 )
