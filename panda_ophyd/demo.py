@@ -41,11 +41,9 @@ from panda_ophyd.detector import HDFPanda
 out = Console(highlight=False, emoji=False)
 
 FIRST_POSITION = 1.0
-"""mm; the compare positions of the demo's scan."""
+"""mm; the compare positions of the demo's scan, as `position_compare` has them."""
 STEP = 0.05
 POINTS = 100
-VELOCITY = 2.0
-"""mm/s; 100 steps of 0.05 mm in 2.5 s."""
 
 CLOCK_PERIOD = 0.01
 """s, between the triggers of the capture from a real box."""
@@ -79,7 +77,8 @@ def describe(panda: HDFPanda, seconds: float) -> None:
     out.print(
         f"Connected to a PandA with server {box.sw_version}: {len(box.blocks)} block types, "
         f"{sum(block.count for block in box.blocks)} blocks, {signals_below(panda)} signals "
-        f"in {seconds * 1e3:.0f} ms, without an IOC\n"
+        f"in {seconds * 1e3:.0f} ms, without an IOC\n",
+        soft_wrap=True,
     )
 
 
@@ -91,7 +90,8 @@ def progress_bar(panda: HDFPanda, rows: int, what: str) -> Generator[None]:
         task = progress.add_task(what, total=rows)
 
         def show(reading: dict[str, Any]) -> None:
-            progress.update(task, completed=reading[panda.data.num_captured.name]["value"])
+            captured = reading[panda.data.num_captured.name]["value"]
+            progress.update(task, completed=min(captured, rows))
 
         async def subscribe() -> None:
             panda.data.num_captured.subscribe(show)
@@ -106,54 +106,72 @@ def progress_bar(panda: HDFPanda, rows: int, what: str) -> Generator[None]:
             call_in_bluesky_event_loop(unsubscribe())
 
 
-def position_compare(panda: Any, motor: Any, counts_per_mm: float) -> MsgGenerator[None]:
-    """Fly the motor through equidistant positions; PCOMP1 triggers a row at each.
+def position_compare(
+    panda: Any,
+    motor: Any,
+    counts_per_mm: float,
+    *,
+    first: float = 1.0,
+    step: float = 0.05,
+    points: int = 100,
+    velocity: float = 2.0,
+) -> MsgGenerator[None]:
+    """Fly a motor upwards through equidistant positions; PCOMP1 triggers a row at each.
 
     Args:
-        panda: connected, its INENC1 following the motor.
-        motor: to move, in mm.
-        counts_per_mm: of that encoder.
+        panda: connected `HDFPanda`, its INENC1 following the motor.
+        motor: Movable with a ``velocity`` signal, in mm.
+        counts_per_mm: of that encoder, which reads 0 where the motor does.
+        first: position of the first row, mm.
+        step: to the next, mm.
+        points: how many.
+        velocity: during the scan, mm/s; set back afterwards.
     """
     flyer = StaticPcompFlyableLogic(panda.pcomp[1]).with_device(name="compare")
     info = PcompInfo(
-        start_position=round(FIRST_POSITION * counts_per_mm),
-        rising_edge_step=round(STEP * counts_per_mm),
-        pulse_width=round(STEP * counts_per_mm / 2),
-        number_of_pulses=POINTS,
+        start_position=round(first * counts_per_mm),
+        rising_edge_step=round(step * counts_per_mm),
+        pulse_width=round(step * counts_per_mm / 2),
+        number_of_pulses=points,
         direction=PandaPcompDirection.POSITIVE,
     )
+    run_up = 10 * step
     yield from bps.mv(
         panda.pcomp[1].inp, "INENC1.VAL", panda.pcomp[1].relative, "Absolute",
         panda.pcomp[1].pre_start, 0,
         panda.pcap.enable, "PCOMP1.ACTIVE", panda.pcap.trig, "PCOMP1.OUT",
         panda.pcap.trig_edge, "Rising",
-        panda.inenc[1].val_scale, 1 / counts_per_mm, panda.inenc[1].val_units, "mm",
+        panda.inenc[1].val_scale, 1 / counts_per_mm, panda.inenc[1].val_offset, 0,
+        panda.inenc[1].val_units, "mm",
         panda.inenc[1].val_capture, "Value", panda.inenc[1].val_dataset, "x",
         panda.pcap.ts_trig_capture, "Value", panda.pcap.ts_trig_dataset, "time",
     )  # fmt: skip
+    usual = yield from bps.rd(motor.velocity)
 
     @bpp.stage_decorator([panda, flyer])
     @bpp.run_decorator(md={"plan_name": "position_compare"})
     def fly() -> MsgGenerator[None]:
-        yield from bps.mv(motor.velocity, 5 * VELOCITY)
-        yield from bps.mv(motor, FIRST_POSITION - 0.5)
-        yield from bps.mv(motor.velocity, VELOCITY)
+        yield from bps.mv(motor, first - run_up)
+        yield from bps.mv(motor.velocity, velocity)
         yield from bps.prepare(flyer, info, group="prepare")
         yield from bps.prepare(
             panda,
-            TriggerInfo(number_of_events=POINTS, trigger=DetectorTrigger.EXTERNAL_EDGE),
+            TriggerInfo(number_of_events=points, trigger=DetectorTrigger.EXTERNAL_EDGE),
             group="prepare",
         )
         yield from bps.wait("prepare")
         yield from bps.declare_stream(panda, name="primary", collect=True)
         yield from bps.kickoff_all(panda, flyer, wait=True)
-        yield from bps.abs_set(motor, FIRST_POSITION + STEP * POINTS + 0.5, group="move")
+        yield from bps.abs_set(motor, first + step * points + run_up, group="move")
         yield from bps.collect_while_completing(
-            flyers=[flyer], dets=[panda], flush_period=0.2, stream_name="primary"
+            flyers=[flyer, panda], dets=[panda], flush_period=0.2, stream_name="primary"
         )
         yield from bps.wait("move")
 
-    yield from fly()
+    def set_back() -> MsgGenerator[None]:
+        yield from bps.mv(motor.velocity, usual)
+
+    yield from bpp.finalize_wrapper(fly(), set_back())
 
 
 def clock_triggered(panda: Any, rows: int) -> MsgGenerator[None]:
@@ -298,8 +316,12 @@ def on_simulator(engine: RunEngine, directory: Path) -> None:
         try:
             plan = position_compare(panda, motor, COUNTS_PER_MM)
             documents = run_plan(engine, panda, plan, POINTS, "position compare")
-            data = [doc for name, doc in documents if name == "stream_datum"]
-            out.print(f"{len(documents)} documents, {len(data)} of them stream_datum")
+            documented = max(
+                doc["indices"]["stop"] for name, doc in documents if name == "stream_datum"
+            )
+            out.print(f"{len(documents)} documents, which name {documented} rows")
+            if documented != POINTS:
+                raise DemoError(f"the documents name {documented} rows, not {POINTS}")
             prove(path, COUNTS_PER_MM)
         finally:
             call_in_bluesky_event_loop(panda.disconnect())
