@@ -69,14 +69,22 @@ async def _terminable(work: Coroutine[Any, Any, None]) -> None:
     """Take a request to terminate for Ctrl-C: disarm and close before going."""
     task = asyncio.create_task(work)
     loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+
+    def terminate() -> None:
+        asked.set()
+        task.cancel()
+
     with contextlib.suppress(NotImplementedError, RuntimeError):  # no signals here
-        loop.add_signal_handler(signal.SIGTERM, task.cancel)
+        loop.add_signal_handler(signal.SIGTERM, terminate)
     try:
         await asyncio.shield(task)
     except asyncio.CancelledError:
         task.cancel()
         await task
         raise
+    if asked.is_set():
+        raise asyncio.CancelledError
 
 
 def _one_line(exc: BaseException) -> str:
@@ -270,10 +278,13 @@ def capture(
         address = PandaAddress.parse(host)
         replaced = overwrite and path.exists()
         # The old file goes when the new one is whole, not before.
-        target = path.with_name(f".{path.name}.new") if replaced else path
-        if replaced:
-            target.unlink(missing_ok=True)
-        result = await _capture(address, target, arm_it=arm_it, rows=rows, seconds=seconds)
+        target = path.with_name(f"{path.stem}.{time.time_ns()}{path.suffix}") if replaced else path
+        try:
+            result = await _capture(address, target, arm_it=arm_it, rows=rows, seconds=seconds)
+        except BaseException:
+            if replaced and target.exists():
+                err.print(f"{path} is as it was; what was captured is in {target}")
+            raise
         target.replace(path)
         out.print(
             f"{path}: {result.rows} rows, ended {result.reason}, "

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import sys
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -29,6 +30,7 @@ from ophyd_async.core import (
     StreamableDataProvider,
     StreamResourceDataProvider,
     StreamResourceInfo,
+    WatchableAsyncStatus,
 )
 from ophyd_async.fastcs.panda import HDFPanda as UpstreamHDFPanda
 from ophyd_async.fastcs.panda import PandaCaptureMode
@@ -154,6 +156,10 @@ class PandaDataLogic(DetectorDataLogic):
 
     @override
     async def stop(self) -> None:
+        if not await self._panda.data.capture.get_value():
+            return
+        # Also before another prepare: END, which closing waits for, comes of the disarm.
+        await self._panda.pcap.arm.set(False)
         await self._panda.data.capture.set(False)
         self._panda.tell_undocumented()
 
@@ -170,6 +176,9 @@ class HDFPanda(UpstreamHDFPanda):
     Raises:
         FieldValueError: `host` is no such address.
     """
+
+    _stepping = False
+    """Whether `trigger` is under way, which has no kickoff."""
 
     def __init__(
         self,
@@ -215,7 +224,7 @@ class HDFPanda(UpstreamHDFPanda):
 
     def hold_rows(self) -> None:
         """Keep rows from being counted as documented between prepare and kickoff."""
-        if self._state is not None:
+        if self._state is not None and not self._stepping:
             self._state.hold()
 
     @AsyncStatus.wrap
@@ -227,7 +236,8 @@ class HDFPanda(UpstreamHDFPanda):
             return
         state.release()
         wanted = self._rows_wanted
-        if (await self.pcap.arm.get_value()) or state.num_captured.value >= wanted:
+        endless = wanted == sys.maxsize
+        if endless or state.num_captured.value >= wanted or await self.pcap.arm.get_value():
             return
         await state.settle(wanted)
         if (rows := state.num_captured.value) < wanted:
@@ -239,10 +249,26 @@ class HDFPanda(UpstreamHDFPanda):
                 msg, reason="ended before kickoff", samples_sent=None, samples_written=rows
             )
 
+    @override
+    def trigger(self) -> WatchableAsyncStatus[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        # A step scan has no kickoff; prepare may come within, so rows are never held.
+        self._stepping = True
+        if self._state is not None:
+            self._state.release()
+        status = super().trigger()
+        status.add_callback(lambda _: setattr(self, "_stepping", False))
+        return status
+
     @property
     def _rows_wanted(self) -> int:
-        ctx = self._kickoff_ctx
-        return 0 if ctx is None else ctx.collections_written + ctx.collections_requested
+        """Rows since the file was opened that were asked for, without bound if for ever."""
+        ctx, prepared = self._kickoff_ctx, self._prepare_ctx
+        if ctx is not None:
+            requested = ctx.collections_requested
+            return ctx.collections_written + requested if requested else sys.maxsize
+        if prepared is not None and self._stepping:
+            return prepared.collections_written + prepared.trigger_info.collections_per_event
+        return 0
 
     @override
     async def get_index(self) -> int:

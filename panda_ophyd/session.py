@@ -105,7 +105,13 @@ class PandaSession:
                 asyncio.get_running_loop().call_exception_handler(context)
 
     def on_loss(self, callback: Callable[[Exception], None]) -> Callable[[], None]:
-        """Call back once with the first cause when the link is lost; returns the way to stop."""
+        """Call back once with the first cause when the link is lost, soon if it is already.
+
+        Returns:
+            The way to stop.
+        """
+        if self.lost is not None:
+            return asyncio.get_running_loop().call_soon(callback, self.lost).cancel
         self._loss_callbacks.append(callback)
 
         def forget() -> None:

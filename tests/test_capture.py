@@ -599,7 +599,7 @@ class TestClose:
         recorder = Recorder()
         async with capturing(panda, path, writer=lambda: recorder) as (capture, sender):
             sender.write(header())
-            await until(lambda: capture.datasets)
+            await until(lambda: capture.pending)  # the file has been opened
             recorder.gate.clear()
             sender.write(frame(0, 5) + end(5, "Data overrun"))
             await until(lambda: capture.received)

@@ -198,6 +198,22 @@ async def test_a_subscribed_signal_shows_no_old_value_after_the_link_is_lost(
         await panda.pulse[2].delay.get_value()
 
 
+async def test_a_wait_that_begins_after_the_loss_fails_at_once(panda, simulator, until):
+    children: Any = panda
+    panda.seq[1].repeats.subscribe(lambda _: None)
+    await wait_for_value(panda.seq[1].repeats, 0, timeout=5)
+    await simulator.stop()
+    await until(lambda: panda._panda_connector.session.lost is not None)
+    for signal, value in [
+        (panda.pcomp[1].active, False),
+        (panda.seq[1].repeats, 0),
+        (children.inenc[1].val_scaled, 0.0),
+        (panda.pcap.arm, False),
+    ]:
+        with pytest.raises(PandaConnectionError):
+            await asyncio.wait_for(wait_for_value(signal, value, timeout=None), 5)
+
+
 async def test_a_callback_that_raises_does_not_end_the_updates(panda, until):
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)
     seen: list[float] = []

@@ -17,6 +17,7 @@ import pytest
 from bluesky.run_engine import RunEngine, call_in_bluesky_event_loop
 from event_model import DocumentNames, schema_validators
 from ophyd_async.core import (
+    AutoIncrementFilenameProvider,
     DetectorTrigger,
     StaticFilenameProvider,
     StaticPathProvider,
@@ -286,6 +287,76 @@ def test_unstaging_right_after_arming_waits_for_what_was_captured(engine, box, t
     engine(plan())
     with h5py.File(tmp_path / "scan.h5") as file:
         assert len(file["PCAP.TS_TRIG.Value"]) == 1
+
+
+def test_a_step_scan_takes_a_row_at_each_trigger(engine, box, tmp_path):
+    children: Any = box
+
+    @bpp.stage_decorator([box])
+    @bpp.run_decorator()
+    def plan() -> Any:
+        yield from bps.mv(
+            children.pcap.enable, "ONE", children.pcap.trig, "BITS.OUTA",
+            children.pcap.ts_trig_capture, "Value",
+        )  # fmt: skip
+        yield from bps.prepare(box, TriggerInfo(number_of_events=1, trigger=EDGE), wait=True)
+        for _ in range(3):
+            yield from bps.trigger(box, group="row")
+            yield from bps.mv(children.bits.a, 1)
+            yield from bps.mv(children.bits.a, 0)
+            yield from bps.wait("row", timeout=5)
+            yield from bps.create("primary")
+            yield from bps.read(box)
+            yield from bps.save()
+
+    documents = documents_of(engine, plan())
+    stops = [doc["indices"]["stop"] for name, doc in documents if name == "stream_datum"]
+    assert stops == [1, 2, 3]
+
+
+@pytest.mark.parametrize("per_event", [2, 5])
+def test_another_number_of_collections_an_event_begins_another_file(
+    engine, simulated, tmp_path, per_event
+):
+    provider = StaticPathProvider(AutoIncrementFilenameProvider("scan"), tmp_path)
+    with init_devices():
+        panda = HDFPanda(simulated.address, provider, name="panda")
+    children: Any = panda
+
+    @bpp.stage_decorator([panda])
+    def plan() -> Any:
+        yield from bps.mv(
+            children.pcap.enable, "ONE", children.pcap.trig, "BITS.OUTA",
+            children.pcap.ts_trig_capture, "Value",
+        )  # fmt: skip
+        for collections in (1, per_event):
+            info = TriggerInfo(number_of_events=1, collections_per_event=collections, trigger=EDGE)
+            yield from bps.prepare(panda, info, wait=True)
+
+    engine(plan())
+    call_in_bluesky_event_loop(panda.disconnect())
+
+
+def test_an_endless_acquisition_documents_every_row(engine, box):
+    def plan() -> Any:
+        flyer, info = yield from gated_capture(box, 500)
+
+        @bpp.stage_decorator([box, flyer])
+        @bpp.run_decorator()
+        def fly() -> Any:
+            yield from bps.prepare(flyer, info, wait=True)
+            yield from bps.prepare(box, TriggerInfo(number_of_events=0, trigger=EDGE), wait=True)
+            yield from bps.declare_stream(box, name="primary", collect=True)
+            yield from bps.kickoff_all(box, flyer, wait=True)
+            yield from bps.collect_while_completing(
+                flyers=[flyer], dets=[box], flush_period=0.05, stream_name="primary"
+            )
+
+        yield from fly()
+
+    documents = documents_of(engine, plan())
+    stops = [doc["indices"]["stop"] for name, doc in documents if name == "stream_datum"]
+    assert stops[-1] == 500
 
 
 def test_two_prepares_in_one_stage_go_on_in_one_file(engine, box, tmp_path):

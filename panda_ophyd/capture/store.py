@@ -59,7 +59,9 @@ class Store:
         self._in_job = 0
         self._buffer = bytearray()  # kept, because fresh memory costs more than copying
         self._waiting_since = 0.0
-        self._hurried = False
+        self._in_a_hurry = 0
+        self._rows_put = 0
+        self._rows_in_job = 0
         self._wake = asyncio.Event()
 
     @property
@@ -107,15 +109,21 @@ class Store:
         if not self._backlog.rows:
             self._waiting_since = asyncio.get_running_loop().time()
         self._backlog.put(payload)
+        self._rows_put = self.rows + self._rows_in_job + self._backlog.rows
         self._wake.set()
         await self._bulletin.until(lambda: self.in_flight <= IN_FLIGHT_BYTES)
 
     async def written(self) -> None:
-        """Return when nothing is in flight any more, or never will be written."""
-        self._hurried = True
+        """Return when what has been put by now is flushed, or never will be."""
+        goal = self._rows_put
+        self._in_a_hurry += 1
         self._wake.set()
-        await self._bulletin.until(lambda: not self.in_flight or self.has_stopped)
-        self._hurried = False
+        try:
+            await self._bulletin.until(
+                lambda: self.rows >= goal or not self.in_flight or self.has_stopped
+            )
+        finally:
+            self._in_a_hurry -= 1
 
     async def close(self, verdict: Verdict) -> None:
         """Close the file, whatever has happened to it.
@@ -156,8 +164,9 @@ class Store:
             payloads = self._backlog.take(rows)
             self._waiting_since = asyncio.get_running_loop().time()
             self._in_job = sum(map(len, payloads))
+            self._rows_in_job = rows
             self.rows = await self._on_thread(self._store, payloads)
-            self._in_job = 0
+            self._in_job = self._rows_in_job = 0
             if self._on_rows:
                 self._on_rows(self.rows)
             self._bulletin.announce()
@@ -167,7 +176,7 @@ class Store:
         clock = asyncio.get_running_loop().time
         while True:
             latest = self._waiting_since + self._flush_period
-            rows = self._backlog.due(everything=self._hurried or clock() >= latest)
+            rows = self._backlog.due(everything=bool(self._in_a_hurry) or clock() >= latest)
             if rows:
                 return rows
             self._wake.clear()

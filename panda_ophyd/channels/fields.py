@@ -238,6 +238,9 @@ class _Subscription:
         self._endings: list[Callable[[], None]] = [session.on_loss(self._lost)]
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        if self._session.lost is not None:  # which is all there is to say
+            work.close()
+            return
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -34,7 +34,12 @@ class _LostFloat(LostValue, float): ...
 class _LostText(LostValue, str): ...  # noqa: SLOT000  it holds its cause
 
 
-for _name in ("eq", "ne", "lt", "le", "gt", "ge", "bool", "int", "float", "index", "len"):
+_LOOKS = (
+    *("eq", "ne", "lt", "le", "gt", "ge", "bool", "int", "float", "index", "len", "contains"),
+    *("add", "radd", "sub", "rsub", "mul", "rmul", "truediv", "rtruediv", "floordiv", "mod"),
+    *("neg", "abs", "round", "and", "or", "xor", "iter", "getitem"),
+)
+for _name in _LOOKS:
     setattr(LostValue, f"__{_name}__", LostValue.look)
 
 
