@@ -61,6 +61,7 @@ class Server:
         self._tasks: set[asyncio.Task[None]] = set()
         self._sessions: list[_Session] = []
         self._timers: set[asyncio.TimerHandle] = set()
+        self._stopping = False
 
     async def start(self, host: str, control_port: int, data_port: int) -> None:
         """Listen on both ports; 0 is any free one.
@@ -68,6 +69,7 @@ class Server:
         Raises:
             OSError: a port is taken, or the host is not one of this machine.
         """
+        self._stopping = False
         try:
             self.control_port = await self._listen(host, control_port, "config", self._control)
             self.data_port = await self._listen(host, data_port, "data", self._data)
@@ -83,10 +85,12 @@ class Server:
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        self._stopping = True
+        await asyncio.sleep(0)  # connections accepted just now have their task by then
+        while tasks := list(self._tasks):
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         for server in listening:
             await server.wait_closed()
 
@@ -114,6 +118,9 @@ class Server:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
+        if self._stopping:
+            writer.transport.abort()
+            return
         task = asyncio.current_task()
         if task is not None:
             self._tasks.add(task)

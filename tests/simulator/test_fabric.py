@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from panda_simulator.clock import RealTimeClock
+from panda_simulator.clock import RealTimeClock, SteppedClock
+from panda_simulator.hardware import Completion
 
 # Hops, delays, snapshots
 
@@ -206,6 +207,58 @@ async def test_run_stays_responsive_when_it_cannot_keep_up(make_bench):
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
+
+
+class RestlessClock(SteppedClock):
+    """Time goes on whenever somebody looks, as a real clock's does."""
+
+    stride = 1000
+
+    def now(self) -> int:
+        self.advance_by(self.stride)
+        return super().now()
+
+
+class Recorded:
+    """A capture sink that remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def started(self, start_time_ns: int, hardware_time_ns: int | None) -> None:
+        self.told.append("started")
+
+    def samples(self, data: bytes) -> None:
+        self.told.append("samples")
+
+    def ended(self, completion: Completion) -> None:
+        self.told.append("ended")
+
+
+def test_arming_while_triggers_run_does_not_end_what_it_begins(make_bench):
+    bench = make_bench(RestlessClock())
+    bench.set("CLOCK", ENABLE="ONE", PERIOD=100)
+    bench.set("PCAP", TRIG="CLOCK1.OUT", ENABLE="ONE")
+    for _ in range(20):
+        sink = Recorded()
+        bench.fabric.arm([0x240], sink)
+        bench.fabric.advance()
+        assert "ended" not in sink.told
+        assert "samples" in sink.told
+        bench.fabric.disarm()
+        bench.fabric.advance()
+        assert sink.told[-1] == "ended"
+
+
+def test_a_write_to_a_box_too_busy_for_its_clock_costs_a_bounded_number_of_calls(make_bench):
+    clock = RestlessClock()
+    clock.stride = 10_000_000
+    bench = make_bench(clock)
+    bench.set("LUT", INPA="LUT1.OUT", FUNC=0x0000FFFF)  # an event at every tick
+    before = bench.fabric.calls
+    bench.set("BITS", A=1)
+    assert bench.bit("BITS1.OUTA")
+    assert bench.fabric.calls - before < 20_000
 
 
 def test_axes_moved_together_stay_in_step(bench):

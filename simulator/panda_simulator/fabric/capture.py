@@ -36,6 +36,7 @@ class Acquisition:
         self._sink = sink
         self._time_ns = time_ns
         self._started = False
+        self._armed = False
 
     def follow(self, tick: int) -> bool:
         """Tell the sink what has happened by a tick; return whether it is over."""
@@ -43,6 +44,9 @@ class Acquisition:
             self._started = True
             self._sink.started(self._time_ns(), None)
         if self._pcap.active:
+            self._armed = True
+            return False
+        if not self._armed:  # a trigger came before ARM did, and ends nothing
             return False
         self.deliver(tick)
         self._sink.ended(self._completion())

@@ -226,10 +226,10 @@ class Fabric:
         instance = self._pcap()
         if self._acquisition:
             raise RuntimeError("cannot arm PCAP: an acquisition is running; disarm it first")
-        self._run_to(self._next_tick() - 1)
+        tick = self._begin()
         self._wiring.pcap.load(entries)
         self._acquisition = Acquisition(self._wiring.pcap, sink, self._time_ns)
-        self._write(instance, {"ARM": 0})
+        self._write_at(tick, instance, {"ARM": 0})
 
     def disarm(self) -> None:
         """Stop the acquisition, if there is one (Hardware.disarm)."""
@@ -245,7 +245,7 @@ class Fabric:
     def begin_change(self) -> int:
         """Catch up and return the next tick (world.Box.begin_change)."""
         self.advance()
-        return self._next_tick()
+        return self._begin()
 
     def encoder_changed(self, number: int, tick: int) -> None:
         """Look at everything again that follows an encoder (world.Box.encoder_changed)."""
@@ -267,9 +267,23 @@ class Fabric:
     def _next_tick(self) -> int:
         return max(self._clock.now(), self._tick + 1)
 
-    def _write(self, instance: Instance, changes: dict[str, int]) -> None:
+    def _begin(self) -> int:
+        """Catch up and return the tick of a change that is made now.
+
+        The clock is asked once: it goes on while the past is simulated, and whoever looked
+        again would never be done on a busy box. If the past is too much for one command the
+        clock is set back, and the change comes next.
+        """
         tick = self._next_tick()
-        self._run_to(tick - 1)
+        if not self._slice(tick - 1, _PATIENCE):
+            self._clock.fall_back(self._tick)
+            tick = self._tick + 1
+        return tick
+
+    def _write(self, instance: Instance, changes: dict[str, int]) -> None:
+        self._write_at(self._begin(), instance, changes)
+
+    def _write_at(self, tick: int, instance: Instance, changes: dict[str, int]) -> None:
         for register, value in changes.items():
             instance.registers[register] = value
             writer = self._wiring.register_writer(instance, register, tick)
