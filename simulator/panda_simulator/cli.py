@@ -35,8 +35,8 @@ class HardwareChoice(Enum):
 
 @app.command()
 def serve(
-    control_port: Annotated[int, typer.Option(help="0 is any free port.")] = 8888,
-    data_port: Annotated[int, typer.Option(help="0 is any free port.")] = 8889,
+    control_port: Annotated[int, typer.Option(min=0, max=65535, help="0 is any free port.")] = 8888,
+    data_port: Annotated[int, typer.Option(min=0, max=65535, help="0 is any free port.")] = 8889,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     box: Annotated[str, typer.Option(help="Name of a built-in box.")] = DEFAULT_BOX,
     config_dir: Annotated[

@@ -7,6 +7,7 @@ instead of skipping anything.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -45,8 +46,8 @@ class RealTimeClock:
         Raises:
             ValueError: the speed is not positive.
         """
-        if speed <= 0:
-            raise ValueError(f"speed of a clock is {speed}, but has to be positive")
+        if not 0 < speed < math.inf:
+            raise ValueError(f"speed of a clock is {speed}, but has to be positive and finite")
         self._rate = TICKS_PER_SECOND * speed
         self._seconds = seconds
         self._start = seconds()

@@ -85,12 +85,11 @@ class Server:
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
-        self._stopping = True
-        await asyncio.sleep(0)  # connections accepted just now have their task by then
-        while tasks := list(self._tasks):
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        self._stopping = True  # connections accepted just now find it when their task begins
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         for server in listening:
             await server.wait_closed()
 

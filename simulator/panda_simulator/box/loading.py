@@ -61,6 +61,9 @@ _CONTROL_REGISTERS: dict[str, tuple[int, ...]] = {
 None is required: nothing here stands behind them.
 """
 
+MOST_INSTANCES = 16
+"""Of one block. Source: protocol.md 9."""
+
 
 @lru_cache(maxsize=16)
 def _cached_lines(path: Path, modified_ns: int, size: int) -> list[Line]:  # noqa: ARG001 (key)
@@ -128,6 +131,8 @@ class Loader:
             raise CommandError(f"block {name} already exists")
         if count == 0:
             raise CommandError(f"block {name} needs at least one instance")
+        if count > MOST_INSTANCES:
+            raise CommandError(f"block {name} cannot have more than {MOST_INSTANCES} instances")
         block = self.blocks[name] = Block(name, count)
 
         def read_field(cursor: Cursor) -> LineReader | None:
