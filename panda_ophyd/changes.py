@@ -90,7 +90,6 @@ class ChangePoller:
         self._idle_period = idle_period
         self._subscribers: dict[str, dict[object, Callable[[Change], None]]] = {}
         self._values: dict[str, str | ChangeError] = {}
-        self._pulses: dict[str, float] = {}
         self._warned: set[str] = set()
         self._expected_until = 0.0
         self._wake = asyncio.Event()
@@ -143,17 +142,6 @@ class ChangePoller:
             self._wake.set()
         self._expected_until = max(self._expected_until, time.monotonic() + seconds)
 
-    def pulsed_since(self, target: str, monotonic_time: float) -> bool:
-        """Return whether a reply since then listed the target with the text it had before.
-
-        The pulse itself can be older by up to one period.
-
-        Args:
-            target: on the wire, of a bit.
-            monotonic_time: a ``time.monotonic()``, seconds.
-        """
-        return self._pulses.get(target, float("-inf")) > monotonic_time
-
     async def run(self) -> None:
         """Poll until cancelled.
 
@@ -184,27 +172,23 @@ class ChangePoller:
 
     async def _poll(self) -> None:
         lines = await self._client.query_lines("*CHANGES")
-        timestamp, monotonic_time = time.time(), time.monotonic()
+        timestamp = time.time()
         changes: list[Change] = []
         for line in lines:
             parsed = parse_line(line)
             if parsed is None:
                 self._warn(line)
             else:
-                changes.append(self._note(*parsed, timestamp, monotonic_time))
+                changes.append(self._note(*parsed, timestamp))
         # told only when all is noted, so that a subscriber sees the values of one moment
         for change in changes:
             self._tell(change)
 
-    def _note(
-        self, target: str, text: str | None, error: bool, timestamp: float, monotonic_time: float
-    ) -> Change:
+    def _note(self, target: str, text: str | None, error: bool, timestamp: float) -> Change:
         value = ChangeError(target) if error else text
         repeated = value is not None and self._values.get(target) == value
         if value is not None:
             self._values[target] = value
-        if repeated:
-            self._pulses[target] = monotonic_time
         return Change(target, text, error, repeated, timestamp)
 
     def _tell(self, change: Change) -> None:

@@ -17,7 +17,6 @@ from ophyd_async.fastcs.panda import DatasetTable, PandaCaptureMode, PandaHdf5Da
 
 from panda_ophyd.capture import Capture, readers_counted, readers_now
 from panda_ophyd.channels import ChannelInfo, SoftChannel
-from panda_ophyd.control import Lines, Query
 from panda_ophyd.destination import dataset_names, is_writable_directory, make_directory
 from panda_ophyd.errors import FieldValueError, PandaError, WriterError
 from panda_ophyd.fields.codecs import INT_LIMITS, UINT_MAX, bit_codec, float_codec, int_codec
@@ -205,8 +204,7 @@ class DataBlockState:
 
     async def _captured(self) -> list[tuple[str, tuple[str, ...]]]:
         """Ask what is set to be captured: fields with their options in the server's order."""
-        (reply,) = await self._session.ask([Query("*CAPTURE")])
-        lines = reply.lines if isinstance(reply, Lines) else ()
+        lines = await self._session.lines_of("*CAPTURE")
         fields = [line.split(" ") for line in lines]
         return [(name, tuple(options)) for name, *options in fields]
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from panda_ophyd.bits import BITS_QUERY, BitRecord
 from panda_ophyd.changes import ChangeError, ChangePoller
 from panda_ophyd.client import PandaAddress, PandaClient
-from panda_ophyd.control import Err, Lines, Query, Reply, Request, first_line
+from panda_ophyd.control import Err, Lines, Query, Request, first_line
 from panda_ophyd.errors import CommandError, PandaConnectionError
 from panda_ophyd.introspection import BoxInfo, introspect
 
@@ -163,10 +163,6 @@ class PandaSession:
         """The text last reported in ``*CHANGES`` for a target, None if unknown or in error."""
         text = self.poller.values.get(target)
         return None if text is None or isinstance(text, ChangeError) else text
-
-    async def ask(self, requests: Sequence[Request]) -> list[Reply]:
-        """Send several requests in one go; an ``ERR`` is returned, not raised."""
-        return await self.client.request_all(requests)
 
     async def lines_of(self, target: str) -> tuple[str, ...]:
         """Return the lines of a multi-value query, none if this server does not know it."""
