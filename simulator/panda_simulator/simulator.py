@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Coroutine, Generator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, ParamSpec, Self, TypeVar
+from typing import Any, Literal, ParamSpec, Self, TypedDict, TypeVar, Unpack
 
 from panda_simulator.box import Box, Layout, extension_constants
 from panda_simulator.clock import RealTimeClock
@@ -45,6 +45,17 @@ def box_directory(name: str) -> Path:
     if name not in known:
         raise ValueError(f"no built-in box {name!r}: choose one of {', '.join(known)}")
     return BOXES / name
+
+
+class SimulatorOptions(TypedDict, total=False):
+    """What `Simulator` may be given besides the box, explained there."""
+
+    config_dir: Path | None
+    hardware: HardwareName
+    host: str
+    control_port: int
+    data_port: int
+    speed: float
 
 
 class Simulator:
@@ -197,38 +208,18 @@ def _report_failure(engine: asyncio.Task[None]) -> None:
 
 @contextlib.contextmanager
 def serve_in_thread(
-    box: str = DEFAULT_BOX,
-    *,
-    config_dir: Path | None = None,
-    hardware: HardwareName = "blocks",
-    host: str = "127.0.0.1",
-    control_port: int = 0,
-    data_port: int = 0,
-    speed: float = 1.0,
+    box: str = DEFAULT_BOX, **options: Unpack[SimulatorOptions]
 ) -> Generator[Simulator]:
     """Serve a box from a thread of its own, for users without an event loop.
 
     Args:
-        box: as for `Simulator`, like all the others.
-        config_dir: see there.
-        hardware: see there.
-        host: see there.
-        control_port: see there.
-        data_port: see there.
-        speed: see there.
+        box: as for `Simulator`.
+        options: as for `Simulator`.
 
     Yields:
         The simulator, which listens; use `Simulator.call` to touch what is in it.
     """
-    simulator = Simulator(
-        box,
-        config_dir=config_dir,
-        hardware=hardware,
-        host=host,
-        control_port=control_port,
-        data_port=data_port,
-        speed=speed,
-    )
+    simulator = Simulator(box, **options)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="panda-simulator", daemon=True)
     thread.start()
