@@ -14,11 +14,30 @@ from panda_simulator import Simulator
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption(
+    place = "HOST[:CONTROL[:DATA]]"
+    option = parser.getgroup("conformance", "conformance with the PandA protocols").addoption
+    option(
         "--panda",
-        metavar="HOST[:CONTROL[:DATA]]",
+        metavar=place,
         help="run tests/conformance on this PandA instead of on the simulator",
     )
+    option("--arms", action="store_true", help="arm the PandA of --panda")
+    option(
+        "--scratch",
+        action="store_true",
+        help="do to the PandA of --panda also what cannot be put back",
+    )
+    option(
+        "--hardware",
+        action="append",
+        choices=["blocks", "echo"],
+        help="of the simulator, if no PandA is given (default: each in turn)",
+    )
+    option("--box-config", metavar="DIR", help="files of the box that the simulator serves")
+    option("--reference", metavar=place, help="compare random commands with this PandA's")
+    option("--commands", type=int, default=400, metavar="N", help="random commands (%(default)s)")
+    option("--seed", type=int, metavar="S", help="of the random commands")
+    option("--transcript", metavar="FILE", help="replay exchanges, and report differences")
 
 
 Until = Callable[[Callable[[], bool]], Awaitable[None]]

@@ -1,17 +1,103 @@
-"""The host that the driver is judged on: our simulator, or any PandA with ``--panda``."""
+"""The hosts that the suite judges: our simulator, or any PandA with ``--panda``.
+
+On a PandA that is given everything is left as found, and it is armed only with ``--arms``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from panda_simulator import serve_in_thread
 
+from .keeper import Keeper, differences, settings
+from .survey import Survey
+from .wire import Address, Control, Data
+
+HARDWARE = ("blocks", "echo")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "host_kind" in metafunc.fixturenames:
+        config = metafunc.config
+        given = config.getoption("--panda")
+        kinds = [given] if given else (config.getoption("--hardware") or HARDWARE)
+        metafunc.parametrize("host_kind", kinds, scope="session")
+
+
+@pytest.fixture(scope="session")
+def address(host_kind: str, request: pytest.FixtureRequest) -> Iterator[Address]:
+    """Ports of the box under test."""
+    given: str | None = request.config.getoption("--panda")
+    if given:
+        yield Address.parse(given)
+        return
+    directory: str | None = request.config.getoption("--box-config")
+    with serve_in_thread(
+        hardware="echo" if host_kind == "echo" else "blocks",
+        config_dir=Path(directory) if directory else None,
+    ) as simulator:
+        yield Address.parse(simulator.address)
+
+
+@pytest.fixture(scope="session")
+def box(address: Address, request: pytest.FixtureRequest) -> Iterator[Survey]:
+    """What the box under test has; afterwards it must be set as before."""
+    given = request.config.getoption("--panda")
+    survey = Survey(address, ours=not given or bool(request.config.getoption("--scratch")))
+    before = settings(survey)
+    yield survey
+    changed = list(differences(before, settings(survey)))
+    assert not changed, "not left as found:\n" + "\n".join(changed)
+
+
+@pytest.fixture
+def connect(address: Address) -> Iterator[Callable[[], Control]]:
+    """Open control connections."""
+    opened: list[Control] = []
+
+    def connect() -> Control:
+        opened.append(Control(address))
+        return opened[-1]
+
+    yield connect
+    for connection in opened:
+        connection.close()
+
+
+@pytest.fixture
+def control(box: Survey, connect: Callable[[], Control]) -> Control:
+    """Return a fresh control connection."""
+    return connect()
+
+
+@pytest.fixture
+def keep(box: Survey) -> Iterator[Keeper]:
+    """Remember what a test touches, and put it back."""
+    keeper = Keeper(box)
+    yield keeper
+    keeper.put_back()
+
+
+@pytest.fixture
+def open_data(address: Address) -> Iterator[Callable[..., Data]]:
+    """Open data connections."""
+    opened: list[Data] = []
+
+    def open_data(options: str | None = None) -> Data:
+        opened.append(Data(address, options))
+        return opened[-1]
+
+    yield open_data
+    for connection in opened:
+        connection.close()
+
 
 @pytest.fixture(scope="module")
 def host(request: pytest.FixtureRequest) -> Iterator[str]:
-    """Address of a PandA: the one given, else a simulator that gives samples of its own."""
+    """Where the driver is judged: the PandA given, else a simulator with samples of its own."""
     given: str | None = request.config.getoption("--panda")
     if given:
         yield given
