@@ -8,10 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import socket
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from typing_extensions import override
 
@@ -22,9 +25,31 @@ from panda_simulator.data import Acquisition, DataConnection
 _LOG = logging.getLogger(__name__)
 # as much as the server takes at once: replies to what came together leave together
 _READ_SIZE = 16384
-# the server drops a client that takes nothing for two or three of its 10 s send timeouts
-SEND_TIMEOUT = 20.0
+SEND_TIMEOUT = 10.0
+"""Seconds that one send may take; the client is dropped if it took nothing meanwhile."""
+
+_TURN = 0.004
+"""Seconds after which one client's commands or data let the others have the event loop."""
+
 _BACKLOG = 128
+# turns of the event loop from `accept` until asyncio has begun the task of a connection
+_ACCEPT_TURNS = 4
+
+
+class _Listener(socket.socket):
+    """A listening socket that can be told to accept nobody more.
+
+    asyncio loses a connection that it has accepted when its server is closed before it
+    made a task of it.
+    """
+
+    refuses = False
+
+    @override
+    def accept(self) -> tuple[socket.socket, Any]:
+        if self.refuses:
+            raise BlockingIOError
+        return super().accept()
 
 
 @dataclass(eq=False)
@@ -49,7 +74,7 @@ class Server:
 
         Args:
             box: what the clients talk to.
-            send_timeout: seconds after which a client that takes no data is dropped.
+            send_timeout: seconds that one send may take, see `SEND_TIMEOUT`.
         """
         self.box = box
         self.control_port = 0
@@ -57,11 +82,10 @@ class Server:
         self.acquisition = Acquisition(box, later=self._later)
         self.facilities = Facilities(box, self.acquisition, self._who)
         self._send_timeout = send_timeout
-        self._listening: list[asyncio.Server] = []
+        self._listening: list[tuple[_Listener, asyncio.Server]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._sessions: list[_Session] = []
         self._timers: set[asyncio.TimerHandle] = set()
-        self._stopping = False
 
     async def start(self, host: str, control_port: int, data_port: int) -> None:
         """Listen on both ports; 0 is any free one.
@@ -69,7 +93,6 @@ class Server:
         Raises:
             OSError: a port is taken, or the host is not one of this machine.
         """
-        self._stopping = False
         try:
             self.control_port = await self._listen(host, control_port, "config", self._control)
             self.data_port = await self._listen(host, data_port, "data", self._data)
@@ -80,17 +103,21 @@ class Server:
     async def stop(self) -> None:
         """Close every socket and end every task."""
         listening, self._listening = self._listening, []
-        for server in listening:
+        for listener, _ in listening:
+            listener.refuses = True
+        for _ in range(_ACCEPT_TURNS):
+            await asyncio.sleep(0)
+        for _, server in listening:
             server.close()
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
-        self._stopping = True  # connections accepted just now find it when their task begins
+        self.acquisition.settle()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for server in listening:
+        for _, server in listening:
             await server.wait_closed()
 
     async def _listen(
@@ -103,11 +130,19 @@ class Server:
         async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await self._run(kind, serve, reader, writer)
 
-        server = await asyncio.start_server(
-            accept, host, port, family=socket.AF_INET, limit=_READ_SIZE, backlog=_BACKLOG
-        )
-        self._listening.append(server)
-        name: tuple[str, int] = server.sockets[0].getsockname()
+        listener = _Listener(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, os.name == "posix")
+            listener.bind((host, port))
+            server = await asyncio.start_server(
+                accept, sock=listener, limit=_READ_SIZE, backlog=_BACKLOG
+            )
+        except OSError as error:
+            listener.close()
+            why = (error.strerror or str(error)).lower()
+            raise OSError(error.errno, f"cannot listen on {host}:{port}: {why}") from error
+        self._listening.append((listener, server))
+        name: tuple[str, int] = listener.getsockname()
         return name[1]
 
     async def _run(
@@ -117,12 +152,10 @@ class Server:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
     ) -> None:
-        if self._stopping:
-            writer.transport.abort()
-            return
         task = asyncio.current_task()
         if task is not None:
             self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         peer: tuple[str, int] = writer.get_extra_info("peername") or ("unknown", 0)
         session = _Session(kind, f"{peer[0]}:{peer[1]}")
         self._sessions.append(session)
@@ -142,17 +175,17 @@ class Server:
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
-            if task is not None:
-                self._tasks.discard(task)
 
     async def _control(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = ControlConnection(self.facilities)
+        turn_ends = time.monotonic() + _TURN
         try:
-            while not connection.closed:
-                data = await reader.read(_READ_SIZE)
-                if not data:
-                    return
-                await self._send(writer, connection.receive_data(data))
+            while not connection.closed and (data := await reader.read(_READ_SIZE)):
+                for due in connection.replies(data):
+                    await self._send(writer, due)
+                    if time.monotonic() > turn_ends:
+                        await asyncio.sleep(0)
+                        turn_ends = time.monotonic() + _TURN
         finally:
             connection.receive_eof()
 
@@ -161,6 +194,7 @@ class Server:
         wake = asyncio.Event()
         self.acquisition.watchers.append(wake.set)
         listening = asyncio.create_task(self._feed(reader, connection, wake))
+        turn_ends = time.monotonic() + _TURN
         try:
             while not connection.closed:
                 wake.clear()
@@ -169,6 +203,9 @@ class Server:
                     await self._send(writer, piece)
                 elif not connection.closed:
                     await wake.wait()
+                if time.monotonic() > turn_ends:
+                    await asyncio.sleep(0)
+                    turn_ends = time.monotonic() + _TURN
         finally:
             self.acquisition.watchers.remove(wake.set)
             listening.cancel()
@@ -189,11 +226,26 @@ class Server:
         wake.set()
 
     async def _send(self, writer: asyncio.StreamWriter, data: bytes) -> None:
-        if data:
-            writer.write(data)
-            # not wait_for: in Python 3.11 that loses a cancellation
-            async with asyncio.timeout(self._send_timeout):
-                await writer.drain()
+        """Send all of it.
+
+        Raises:
+            TimeoutError: the client took nothing for the time of a whole send.
+        """
+        if not data:
+            return
+        left = len(data)
+        writer.write(data)
+        while True:
+            try:
+                # not wait_for: in Python 3.11 that loses a cancellation
+                async with asyncio.timeout(self._send_timeout):
+                    await writer.drain()
+            except TimeoutError:
+                before, left = left, writer.transport.get_write_buffer_size()
+                if left >= before:
+                    raise
+            else:
+                return
 
     def _who(self) -> list[str]:
         return [str(session) for session in self._sessions]

@@ -150,12 +150,15 @@ class Simulator:
             Exception: what the hardware failed with, if it did.
         """
         engine, self._engine = self._engine, None
-        self._loop = None
-        await self._server.stop()
-        if engine is not None:
-            engine.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await engine
+        try:
+            await self._server.stop()
+            if engine is not None:
+                engine.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await engine
+        finally:
+            # until here the loop works on what `call` must not touch from another thread
+            self._loop = None
 
     async def __aenter__(self) -> Self:
         """Start."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Iterator
 
 from panda_simulator.box import CommandError, Cursors
 from panda_simulator.box.field import TableWriter
@@ -72,11 +73,18 @@ class ControlConnection:
 
     def receive_data(self, data: bytes) -> bytes:
         """Take bytes from the client, and return those that it is due now."""
-        out = bytearray()
+        return b"".join(self.replies(data))
+
+    def replies(self, data: bytes) -> Iterator[bytes]:
+        """Take bytes from the client, and yield those that it is due, line by line.
+
+        Most lines yield nothing: replies leave when all lines are done, or fill the
+        buffer. Between two lines others may have their turn; the next bytes are to be
+        given when all of these are taken.
+        """
         for start in range(0, len(data), BUFFER_SIZE):
             if not self.closed:
-                self._fill(data[start : start + BUFFER_SIZE], out)
-        return bytes(out)
+                yield from self._fill(data[start : start + BUFFER_SIZE])
 
     def receive_eof(self) -> None:
         """Take note that nothing more comes: a table without its end is dropped."""
@@ -86,28 +94,27 @@ class ControlConnection:
         self._partial = b""
         self.closed = True
 
-    def _fill(self, data: bytes, out: bytearray) -> None:
+    def _fill(self, data: bytes) -> Iterator[bytes]:
         *lines, rest = (self._partial + data).split(b"\n")
         for line in lines:
             if len(line) > LINE_LIMIT:
                 self._break()
                 return
             self._line(line)
-            self._overflow(out)
+            yield self._let_go(len(self._replies) // BUFFER_SIZE * BUFFER_SIZE)
         self._partial = rest
         if len(rest) > LINE_LIMIT:
             self._break()
         elif self._table is None:
             # replies wait for the end of a table body, but never for a command line
-            out += self._replies
-            self._replies.clear()
+            yield self._let_go(len(self._replies))
 
-    def _overflow(self, out: bytearray) -> None:
-        """Let go of whole buffers only."""
-        due = len(self._replies) // BUFFER_SIZE * BUFFER_SIZE
-        if due:
-            out += self._replies[:due]
-            del self._replies[:due]
+    def _let_go(self, count: int) -> bytes:
+        if not count:
+            return b""
+        due = bytes(self._replies[:count])
+        del self._replies[:count]
+        return due
 
     def _break(self) -> None:
         self._replies.clear()

@@ -164,6 +164,11 @@ class Acquisition:
         self.ring.finish()
         self._notify()
 
+    def settle(self) -> None:
+        """Hand over now what `later` was to do, which will not come."""
+        if self._due:
+            self._release_due()
+
     def _release_due(self) -> None:
         self._due = False
         if self._pending and self._capturing:
