@@ -16,7 +16,8 @@ from typing import Annotated
 import typer
 
 from panda_simulator.box import ConfigError
-from panda_simulator.simulator import DEFAULT_BOX, Simulator
+from panda_simulator.simulator import DEFAULT_BOX, DEFAULT_ROOTFS, Simulator
+from panda_simulator.state import StateError, StateTimes
 
 app = typer.Typer(
     help="A simulated PandA.",
@@ -46,6 +47,17 @@ def serve(
         HardwareChoice, typer.Option(help="Blocks that tick, or registers that only remember.")
     ] = HardwareChoice.blocks,
     speed: Annotated[float, typer.Option(help="Seconds of the box that pass in one.")] = 1.0,
+    state: Annotated[
+        Path | None, typer.Option(help="File that keeps the settings over restarts.")
+    ] = None,
+    state_times: Annotated[
+        str,
+        typer.Option(
+            metavar="POLL:HOLDOFF:BACKOFF",
+            help="Seconds between looks for changes, from a change to writing, after writing.",
+        ),
+    ] = "20:30:60",
+    rootfs: Annotated[str, typer.Option(help="Text at the end of *IDN?.")] = DEFAULT_ROOTFS,
 ) -> None:
     """Serve a box until SIGINT or SIGTERM."""
     try:
@@ -57,9 +69,12 @@ def serve(
             control_port=control_port,
             data_port=data_port,
             speed=speed,
+            state=state,
+            state_times=StateTimes.parse(state_times),
+            rootfs=rootfs,
         )
         asyncio.run(_serve(simulator))
-    except (ConfigError, OSError, ValueError) as error:
+    except (ConfigError, StateError, OSError, ValueError) as error:
         typer.echo(f"panda-simulator: {error}", err=True)
         raise typer.Exit(1) from error
 

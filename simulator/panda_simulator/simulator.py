@@ -20,6 +20,7 @@ from panda_simulator.echo import EchoHardware
 from panda_simulator.fabric import Fabric
 from panda_simulator.hardware import Hardware
 from panda_simulator.server import Server
+from panda_simulator.state import StateFile, StateTimes
 from panda_simulator.world import World
 
 P = ParamSpec("P")
@@ -27,6 +28,7 @@ T = TypeVar("T")
 HardwareName = Literal["blocks", "echo"]
 
 DEFAULT_BOX = "pandabox-no-fmc"
+DEFAULT_ROOTFS = "Simulator"
 BOXES = Path(__file__).parent / "boxes"
 EXTENSION_CONSTANTS = {"in_temp0": 45_000, "in_voltage0_vccint": 1_000}
 """Values of the operating system, which the blocks do not have; blocks.md 3.5."""
@@ -56,6 +58,9 @@ class SimulatorOptions(TypedDict, total=False):
     control_port: int
     data_port: int
     speed: float
+    state: Path | None
+    state_times: tuple[float, float, float]
+    rootfs: str
 
 
 class Simulator:
@@ -79,6 +84,9 @@ class Simulator:
         control_port: int = 0,
         data_port: int = 0,
         speed: float = 1.0,
+        state: Path | None = None,
+        state_times: tuple[float, float, float] = StateTimes(),
+        rootfs: str = DEFAULT_ROOTFS,
     ) -> None:
         """Read the files of the box; nothing listens yet.
 
@@ -90,9 +98,15 @@ class Simulator:
             control_port: 0 is any free port.
             data_port: 0 is any free port.
             speed: seconds of the box that pass in one second.
+            state: file that keeps the settings over restarts; it is replayed now if it
+                is there, and written after changes, by ``*SAVESTATE=`` and at `stop`.
+            state_times: seconds between looks for changes, from a change to writing, and
+                after writing.
+            rootfs: text at the end of ``*IDN?``.
 
         Raises:
             ConfigError: a file of the box is malformed.
+            StateError: the state file cannot be read, or cannot be written where it is.
             ValueError: there is no such box, or the speed is not positive.
         """
         directory = config_dir or box_directory(box)
@@ -120,7 +134,10 @@ class Simulator:
             self.box = Box(directory, echo)
         self.hardware: Hardware = self.box.hardware
         self._server = Server(self.box)
+        self._server.facilities.rootfs = rootfs
+        self._state = self._open_state(state, StateTimes(*state_times)) if state else None
         self._engine: asyncio.Task[None] | None = None
+        self._keeper: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
@@ -142,23 +159,28 @@ class Simulator:
         self._thread = threading.current_thread()
         self._engine = asyncio.create_task(self._run_hardware())
         self._engine.add_done_callback(_report_failure)
+        if self._state is not None:
+            self._keeper = asyncio.create_task(self._state.run())
 
     async def stop(self) -> None:
-        """Close all connections and sockets; nothing of it goes on.
+        """Close all connections and sockets, save the settings; nothing of it goes on.
 
         Raises:
             Exception: what the hardware failed with, if it did.
         """
         engine, self._engine = self._engine, None
+        keeper, self._keeper = self._keeper, None
         try:
             await self._server.stop()
-            if engine is not None:
-                engine.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await engine
+            await _end(keeper)
+            if keeper is not None and self._state is not None:
+                self._state.save_changes()
         finally:
-            # until here the loop works on what `call` must not touch from another thread
-            self._loop = None
+            try:
+                await _end(engine)
+            finally:
+                # until here the loop works on what `call` must not touch from another thread
+                self._loop = None
 
     async def __aenter__(self) -> Self:
         """Start."""
@@ -193,6 +215,12 @@ class Simulator:
 
         return asyncio.run_coroutine_threadsafe(on_loop(), loop).result()
 
+    def _open_state(self, path: Path, times: StateTimes) -> StateFile:
+        state = StateFile(path, self._server.facilities, times)
+        state.restore()
+        self._server.facilities.save_state = state.save
+        return state
+
     def _run_hardware(self) -> Coroutine[Any, Any, None]:
         if isinstance(self.hardware, Fabric):
             return self.hardware.run()
@@ -202,6 +230,13 @@ class Simulator:
         while True:
             self.hardware.advance()
             await asyncio.sleep(_ECHO_PERIOD)
+
+
+async def _end(task: asyncio.Task[None] | None) -> None:
+    if task is not None:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 def _report_failure(engine: asyncio.Task[None]) -> None:

@@ -49,6 +49,36 @@ def test_a_malformed_box_stops_with_one_line(tmp_path):
     assert process.returncode == 1
 
 
+def test_settings_are_kept_in_the_state_file(tmp_path):
+    path = tmp_path / "state"
+    ports = ("--control-port", "0", "--data-port", "0", "--hardware", "echo")
+    for expected in (b"OK =0\n", b"OK =7\n"):
+        with run("serve", *ports, "--state", str(path), "--rootfs", "here") as process:
+            assert process.stdout is not None
+            match = found(LISTENING, process.stdout.readline())
+            with socket.create_connection(("127.0.0.1", int(match[1]))) as connection:
+                connection.sendall(b"COUNTER1.START?\n")
+                assert connection.recv(100) == expected
+                connection.sendall(b"COUNTER1.START=7\n")
+                assert connection.recv(100) == b"OK\n"
+                connection.sendall(b"*IDN?\n")
+                assert connection.recv(100).endswith(b" rootfs: here\n")
+            process.terminate()
+            assert process.communicate(timeout=20) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "reason"),
+    [
+        ("--state", "none/state", "state file none/state: there is no folder none"),
+        ("--state-times", "often", "state times 'often' are not POLL:HOLDOFF:BACKOFF in seconds"),
+    ],
+)
+def test_a_state_that_cannot_be_kept_stops_with_one_line(capsys, option, value, reason):
+    assert _status("serve", "--hardware", "echo", option, value) == 1
+    assert capsys.readouterr().err == f"panda-simulator: {reason}\n"
+
+
 def test_a_port_that_is_taken_stops_with_one_line(capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

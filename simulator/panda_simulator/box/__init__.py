@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,19 +98,27 @@ class Box:
 
     def changes(self, cursors: Cursors, groups: Iterable[Group]) -> list[str]:
         """Report what changed in some groups, and move their cursors."""
-        since = self.skip_changes(cursors, groups)
-        reports = list[str]()
+        return list(self._reports(self.skip_changes(cursors, groups)))
+
+    def has_changes(self, cursors: Cursors, groups: Iterable[Group]) -> bool:
+        """Tell whether something in some groups changed, and move their cursors.
+
+        It looks no further than the first change, as the server: what is polled
+        behind it is not polled this time.
+        """
+        return any(True for _ in self._reports(self.skip_changes(cursors, groups)))
+
+    def _reports(self, since: dict[Group, int]) -> Iterator[str]:
         attributes_since = since.get(Group.ATTR)
         for field in self._fields:
             group = field.behaviour.group
             if group is not None and group in since:
-                reports += _value_reports(field, since[group])
+                yield from _value_reports(field, since[group])
             if attributes_since is not None:
                 for attribute in field.reported_attributes:
-                    reports += _attribute_reports(field, attribute, attributes_since)
+                    yield from _attribute_reports(field, attribute, attributes_since)
         if Group.METADATA in since:
-            reports += self.metadata.changes(since[Group.METADATA])
-        return reports
+            yield from self.metadata.changes(since[Group.METADATA])
 
     def skip_changes(self, cursors: Cursors, groups: Iterable[Group]) -> dict[Group, int]:
         """Move the cursors of some groups to now, and return where they were."""

@@ -22,7 +22,7 @@ from panda_simulator.control.system import (
     query_system,
 )
 
-__all__ = ["Capture", "ControlConnection", "Facilities"]
+__all__ = ["LINE_LIMIT", "Capture", "ControlConnection", "Facilities"]
 
 LINE_LIMIT = 1022
 BUFFER_SIZE = 16384

@@ -61,6 +61,8 @@ class Facilities:
     software: str = "4.1"
     rootfs: str = "Simulator"
     verbose: bool = False
+    save_state: Callable[[], None] | None = None
+    """Writes the settings to their file now; None if there is no file."""
 
 
 @dataclass(slots=True)
@@ -270,7 +272,9 @@ def _verbose(session: Session, cursor: Cursor, value: str) -> None:  # noqa: ARG
 
 def _save_state(session: Session, cursor: Cursor, value: str) -> None:  # noqa: ARG001 (a row)
     Cursor(value).end()
-    raise CommandError("No persistence state configured")
+    if session.facilities.save_state is None:
+        raise CommandError("No persistence state configured")
+    session.facilities.save_state()
 
 
 def _clock_frequency(session: Session, cursor: Cursor) -> Reading:  # noqa: ARG001 (a row)
