@@ -18,6 +18,9 @@ TICKS_PER_SECOND = 125_000_000
 class Clock(Protocol):
     """What the simulation takes its time from."""
 
+    waits: bool
+    """Whether it stands still until the simulation is there, however long that takes."""
+
     def now(self) -> int:
         """Return the tick up to which everything should have happened."""
         ...
@@ -33,6 +36,8 @@ class Clock(Protocol):
 
 class RealTimeClock:
     """Simulated time passes like real time, or faster or slower by a factor."""
+
+    waits: bool = False
 
     def __init__(
         self, speed: float = 1.0, *, seconds: Callable[[], float] = time.monotonic
@@ -70,6 +75,7 @@ class RealTimeClock:
 class SteppedClock:
     """Time stands still until somebody sets it: for tests."""
 
+    waits: bool = True
     POLL = 0.005
     """Seconds after which one who waits looks again."""
 
@@ -85,7 +91,7 @@ class SteppedClock:
         return 0.0 if tick <= self._tick else self.POLL
 
     def fall_back(self, tick: int) -> None:
-        """Stay: a stepped simulation may take its time (Clock.fall_back)."""
+        """Stay: `waits` (Clock.fall_back)."""
 
     def advance_to(self, tick: int) -> None:
         """Set the time.

@@ -130,7 +130,8 @@ class Server:
         async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await self._run(kind, serve, reader, writer)
 
-        listener = _Listener(socket.AF_INET, socket.SOCK_STREAM)
+        # the protocol is named for asyncio, which sets TCP_NODELAY then
+        listener = _Listener(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, os.name == "posix")
             listener.bind((host, port))

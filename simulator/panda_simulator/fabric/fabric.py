@@ -8,13 +8,15 @@ one that was simulated, all that it does in its block is done when it returns, a
 blocks see it a hop later. After many writes in a row the fabric is some ticks ahead of
 its clock, and waits for it.
 
-When a busy box is too slow for real time, the clock is set back (`Clock.fall_back`):
-simulated time lags, no tick is skipped and nothing is lost.
+When a busy box is too slow for real time, each command waits for a part of the past only
+(pace.py), and the clock is set back (`Clock.fall_back`): simulated time lags, no tick is
+skipped and nothing is lost.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 
@@ -26,19 +28,14 @@ from panda_simulator.clock import TICKS_PER_SECOND, Clock
 from panda_simulator.fabric.agenda import Agenda, Instance
 from panda_simulator.fabric.capture import Acquisition
 from panda_simulator.fabric.feeds import Feed
+from panda_simulator.fabric.pace import Pace
 from panda_simulator.fabric.wiring import Wiring
 from panda_simulator.hardware import CaptureSink
 from panda_simulator.world import World
 
 _MASK = 0xFFFFFFFF
-_SLICE = 1_000
-"""Calls of blocks between two looks at the event loop: some ten milliseconds."""
-
-_PATIENCE = 5 * _SLICE
-"""Calls that `advance` makes before it sets the clock back."""
-
 _TOLERATED_LAG = TICKS_PER_SECOND // 20
-"""Ticks that `run` may be late before it sets the clock back."""
+"""Ticks that the fabric may be late before it sets the clock back."""
 
 _SHORTEST_WAIT = 0.001
 """Seconds: events are worked on in batches of this length, not one by one."""
@@ -81,6 +78,7 @@ class Fabric:
         self._wiring = Wiring(blocks, bit_index, position_index, self._agenda)
         self._tick = 0
         self._calls = 0
+        self._pace = Pace()
         self._work = asyncio.Event()
         self._acquisition: Acquisition | None = None
         self._feeds = {
@@ -123,32 +121,27 @@ class Fabric:
     # Hardware: time
 
     def advance(self) -> None:
-        """Catch up with the clock (Hardware.advance); sets it back if that takes too long."""
+        """Catch up with the clock, if there is time for it now (Hardware.advance)."""
         # the target stays: a real clock has gone on a few ticks whenever it is asked again
-        target = self._clock.now()
-        while target > self._tick and not self._slice(target, _PATIENCE):
-            self._clock.fall_back(self._tick)
-            target = min(target, self._clock.now())
+        self._catch_up(self._clock.now())
         self._deliver()
 
     def run_until(self, tick: int) -> None:
-        """Simulate up to a tick, whatever the clock says."""
-        while not self._slice(tick, _SLICE):
-            pass
+        """Simulate up to a tick, whatever the clock says and however long it takes."""
+        self._slice(tick, math.inf)
         self._deliver()
 
     async def run(self) -> None:
         """Follow the clock until cancelled, in slices that leave the event loop responsive."""
         while True:
             target = self._clock.now()
-            caught_up = self._slice(target, _SLICE)
+            caught_up = self._slice(target, self._pace.turn())
             self._deliver()
-            if not caught_up:
-                if target - self._tick > _TOLERATED_LAG:
-                    self._clock.fall_back(self._tick)
+            if caught_up:
+                await self._wait()
+            else:
+                self._lag(target)
                 await asyncio.sleep(0)
-                continue
-            await self._wait()
 
     async def _wait(self) -> None:
         """Wait for the next event or for somebody to bring work."""
@@ -206,7 +199,8 @@ class Fabric:
 
         if streaming:
             feed.write_segment(numbers, strobe, last=last)
-            feed.push(self._next_tick(), strobe)
+            tick = self._begin()
+            feed.push(tick, lambda length: self._write_at(tick, instance, {"TABLE_LENGTH": length}))
         else:
             feed.write_fixed(numbers, strobe)
 
@@ -271,14 +265,26 @@ class Fabric:
         """Catch up and return the tick of a change that is made now.
 
         The clock is asked once: it goes on while the past is simulated, and whoever looked
-        again would never be done on a busy box. If the past is too much for one command the
-        clock is set back, and the change comes next.
+        again would never be done on a busy box. If the past is too much for one command,
+        the change comes next after what was simulated.
         """
         tick = self._next_tick()
-        if not self._slice(tick - 1, _PATIENCE):
+        return tick if self._catch_up(tick - 1) else self._tick + 1
+
+    def _catch_up(self, tick: int) -> bool:
+        """Simulate up to a tick, as far as there is time; return whether it came there."""
+        if self._clock.waits:
+            return self._slice(tick, math.inf)
+        done = self._slice(tick, self._pace.share())
+        if not done:
+            self._lag(tick)
+        self._pace.rest()
+        return done
+
+    def _lag(self, target: int) -> None:
+        """Leave what is not simulated for later, or set the clock back if it is too much."""
+        if target - self._tick > _TOLERATED_LAG:
             self._clock.fall_back(self._tick)
-            tick = self._tick + 1
-        return tick
 
     def _write(self, instance: Instance, changes: dict[str, int]) -> None:
         self._write_at(self._begin(), instance, changes)
@@ -291,25 +297,21 @@ class Fabric:
                 self._agenda.at(tick, instance)[register] = value
             else:
                 writer(value)
-        self._run_to(tick)
+        self._slice(tick, math.inf)
         self._work.set()
 
-    def _run_to(self, tick: int) -> None:
-        while not self._slice(tick, _SLICE):
-            pass
-
-    def _slice(self, tick: int, calls: int) -> bool:
-        """Simulate up to a tick, or some calls at most; return whether it came there."""
-        agenda = self._agenda
-        limit = self._calls + calls
+    def _slice(self, tick: int, deadline: float) -> bool:
+        """Simulate up to a tick, or to a time of the pace; return whether it came there."""
+        agenda, seconds = self._agenda, self._pace.seconds
         while (due := agenda.next_tick()) is not None and due <= tick:
-            if self._calls >= limit:
-                return False
             self._tick = due
             for instance, changes in agenda.pop().items():
                 self._call(instance, due, changes)
-        self._tick = max(self._tick, tick)
-        return True
+            if seconds() >= deadline:
+                break
+        else:
+            self._tick = max(self._tick, tick)
+        return self._tick >= tick
 
     def _call(self, instance: Instance, tick: int, changes: dict[str, int]) -> None:
         self._calls += 1

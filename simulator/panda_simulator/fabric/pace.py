@@ -1,0 +1,45 @@
+"""How long the fabric may work on the past before others have their turn.
+
+A box can be wired so busily that Python is slower than real time. Whoever waits for it to
+catch up then waits for ever, so everybody has a share: as long as it takes to serve a
+command, and no longer, may be spent on catching up before the next one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+TURN = 0.001
+"""Seconds of work between two looks at the event loop."""
+
+_LEAST = 0.0001
+"""Seconds that are always there, for what the command before has set off."""
+
+_MOST = 0.003
+
+
+class Pace:
+    """Deadlines for catching up."""
+
+    def __init__(self, seconds: Callable[[], float] = time.perf_counter) -> None:
+        """Start now.
+
+        Args:
+            seconds: monotonic real time.
+        """
+        self.seconds = seconds
+        self._rested = seconds()
+
+    def turn(self) -> float:
+        """Return when a turn that begins now is over."""
+        return self.seconds() + TURN
+
+    def share(self) -> float:
+        """Return when to stop catching up: as long from now as others had since `rest`."""
+        now = self.seconds()
+        return now + min(max(now - self._rested, _LEAST), _MOST)
+
+    def rest(self) -> None:
+        """Take note that catching up is over and others have their turn."""
+        self._rested = self.seconds()
