@@ -18,6 +18,7 @@ import typer
 from panda_simulator.box import ConfigError
 from panda_simulator.simulator import DEFAULT_BOX, DEFAULT_ROOTFS, Simulator
 from panda_simulator.state import StateError, StateTimes
+from panda_simulator.versions import NEWEST, OLDEST
 
 app = typer.Typer(
     help="A simulated PandA.",
@@ -47,6 +48,9 @@ def serve(
         HardwareChoice, typer.Option(help="Blocks that tick, or registers that only remember.")
     ] = HardwareChoice.blocks,
     speed: Annotated[float, typer.Option(help="Seconds of the box that pass in one.")] = 1.0,
+    server_version: Annotated[
+        str, typer.Option(help=f"What to behave like, from {OLDEST} on, such as 2.1, 3.0 or 4.0.")
+    ] = NEWEST,
     state: Annotated[
         Path | None, typer.Option(help="File that keeps the settings over restarts.")
     ] = None,
@@ -69,6 +73,7 @@ def serve(
             control_port=control_port,
             data_port=data_port,
             speed=speed,
+            server_version=server_version,
             state=state,
             state_times=StateTimes.parse(state_times),
             rootfs=rootfs,

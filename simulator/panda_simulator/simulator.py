@@ -21,6 +21,7 @@ from panda_simulator.fabric import Fabric
 from panda_simulator.hardware import Hardware
 from panda_simulator.server import Server
 from panda_simulator.state import StateFile, StateTimes
+from panda_simulator.versions import NEWEST
 from panda_simulator.world import World
 
 P = ParamSpec("P")
@@ -58,6 +59,7 @@ class SimulatorOptions(TypedDict, total=False):
     control_port: int
     data_port: int
     speed: float
+    server_version: str
     state: Path | None
     state_times: tuple[float, float, float]
     rootfs: str
@@ -84,6 +86,7 @@ class Simulator:
         control_port: int = 0,
         data_port: int = 0,
         speed: float = 1.0,
+        server_version: str = NEWEST,
         state: Path | None = None,
         state_times: tuple[float, float, float] = StateTimes(),
         rootfs: str = DEFAULT_ROOTFS,
@@ -98,6 +101,7 @@ class Simulator:
             control_port: 0 is any free port.
             data_port: 0 is any free port.
             speed: seconds of the box that pass in one second.
+            server_version: what the server behaves like and calls itself, 2.0 or newer.
             state: file that keeps the settings over restarts; it is replayed now if it
                 is there, and written after changes, by ``*SAVESTATE=`` and at `stop`.
             state_times: seconds between looks for changes, from a change to writing, and
@@ -107,7 +111,8 @@ class Simulator:
         Raises:
             ConfigError: a file of the box is malformed.
             StateError: the state file cannot be read, or cannot be written where it is.
-            ValueError: there is no such box, or the speed is not positive.
+            ValueError: there is no such box, the speed is not positive, or the version is
+                malformed or too old.
         """
         directory = config_dir or box_directory(box)
         self.host = host
@@ -129,9 +134,10 @@ class Simulator:
             return EchoHardware()
 
         if hardware == "blocks":
-            self.box = Box(directory, blocks, extension_constants(EXTENSION_CONSTANTS))
+            extension = extension_constants(EXTENSION_CONSTANTS)
+            self.box = Box(directory, blocks, extension, version=server_version)
         else:
-            self.box = Box(directory, echo)
+            self.box = Box(directory, echo, version=server_version)
         self.hardware: Hardware = self.box.hardware
         self._server = Server(self.box)
         self._server.facilities.rootfs = rootfs

@@ -6,6 +6,7 @@ import pytest
 
 from panda_simulator.box import CommandError
 from panda_simulator.data.options import Format, Options, Process, parse_options
+from panda_simulator.versions import Features
 
 BARE = Options(Format.UNFRAMED, Process.RAW, header=False, status=False, one_shot=True)
 
@@ -23,7 +24,7 @@ BARE = Options(Format.UNFRAMED, Process.RAW, header=False, status=False, one_sho
     ],
 )
 def test_words_are_taken_from_left_to_right(line, options):
-    assert parse_options(line) == options
+    assert parse_options(line, Features()) == options
 
 
 @pytest.mark.parametrize(
@@ -40,5 +41,5 @@ def test_words_are_taken_from_left_to_right(line, options):
 )
 def test_a_bad_line_is_refused_with_its_reason(line, message):
     with pytest.raises(CommandError) as refusal:
-        parse_options(line)
+        parse_options(line, Features())
     assert refusal.value.message == message

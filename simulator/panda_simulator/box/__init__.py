@@ -16,6 +16,7 @@ from panda_simulator.box.stamps import Cursors, Group
 from panda_simulator.box.text import RESULT_LIMIT
 from panda_simulator.box.wiring import Wiring
 from panda_simulator.hardware import Hardware
+from panda_simulator.versions import NEWEST, features_of
 
 __all__ = ["Box", "CommandError", "ConfigError", "Cursors", "Group", "Layout"]
 
@@ -54,6 +55,8 @@ class Box:
         directory: Path,
         hardware: Callable[[Layout], Hardware],
         extension: Callable[[str], int] | None = None,
+        *,
+        version: str = NEWEST,
     ) -> None:
         """Read the files ``config``, ``registers`` and ``description``, and set muxes.
 
@@ -62,11 +65,14 @@ class Box:
             hardware: makes the hardware of such a box.
             extension: reads an extension field by the text that ``registers`` gives it;
                 without one all of them fail.
+            version: of the server.
 
         Raises:
             ConfigError: a file is malformed.
+            ValueError: the version is malformed or too old.
         """
-        self.wiring = Wiring(extension or extension_constants({}))
+        self.version = version
+        self.wiring = Wiring(extension or extension_constants({}), features_of(version))
         loader = Loader(directory, self.wiring)
         loader.load()
         self.metadata = loader.metadata
@@ -149,7 +155,7 @@ class Box:
                 sample_count = source.column()
             if isinstance(source, PosOut | ExtOut):
                 columns.append(source.columns(output.number))
-        return plan_capture(columns, sample_count)
+        return plan_capture(columns, sample_count, self.wiring.features)
 
     def supports_capture(self) -> bool:
         """Tell whether there is a count of samples, which every capture needs."""

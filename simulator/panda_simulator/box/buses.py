@@ -108,7 +108,7 @@ class PosOut(FieldClass):
             "Capture options",
             lambda number: format_options(self._options[number]),
             self._write_capture,
-            labels=lambda: capture_choices(std_dev=place.wiring.hardware.std_dev),
+            labels=lambda: capture_choices(place.wiring),
             in_changes=True,
         )
 
@@ -192,10 +192,9 @@ class PosOut(FieldClass):
     def _scaled(self, number: int) -> str:
         return format_real(self._position(number) * self._scales[number] + self._offsets[number])
 
-    @staticmethod
-    def _real(name: str, description: str, values: list[float]) -> Attribute:
+    def _real(self, name: str, description: str, values: list[float]) -> Attribute:
         def put(number: int, text: str) -> None:
-            cursor = Cursor(text)
+            cursor = self.place.wiring.cursor(text)
             value = cursor.real()
             cursor.end()
             values[number] = value
@@ -210,7 +209,7 @@ class PosOut(FieldClass):
         self._units[number] = text
 
     def _write_capture(self, number: int, text: str) -> None:
-        self._options[number] = parse_options(text, std_dev=self.place.wiring.hardware.std_dev)
+        self._options[number] = parse_options(text, self.place.wiring)
 
 
 class ExtOut(FieldClass):
@@ -280,9 +279,12 @@ class ExtOut(FieldClass):
 
     def column(self) -> CapturedColumn:
         """Describe the column whether it is captured or not."""
+        group = _EXTENSION_GROUPS[self.subtype or ""]
+        if self.is_sample_count and not self.place.wiring.features.scaled_samples:
+            group = ColumnGroup.UNSCALED
         return CapturedColumn(
             name=self.place.reported(0),
-            group=_EXTENSION_GROUPS[self.subtype or ""],
+            group=group,
             capture="Value",
             entries=self._entries,
             scale=1.0 / self.place.wiring.clock,

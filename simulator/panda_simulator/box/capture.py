@@ -11,6 +11,8 @@ from enum import IntEnum
 
 from panda_simulator.box.errors import CommandError
 from panda_simulator.box.text import Cursor
+from panda_simulator.box.wiring import Wiring
+from panda_simulator.versions import Features
 
 WORD_LIMIT = 63
 
@@ -58,21 +60,29 @@ _CHOICES = (
 )
 
 
-def option_names(*, std_dev: bool) -> list[str]:
+def _has_deviation(wiring: Wiring) -> bool:
+    return wiring.features.capture_lists and wiring.hardware.std_dev
+
+
+def option_names(wiring: Wiring) -> list[str]:
     """List the options that can be combined."""
+    std_dev = _has_deviation(wiring)
     return [option.name for option in CAPTURE_OPTIONS if std_dev or option.name != "StdDev"]
 
 
-def capture_choices(*, std_dev: bool) -> list[str]:
+def capture_choices(wiring: Wiring) -> list[str]:
     """List the combinations that the server advertises."""
+    std_dev = _has_deviation(wiring)
     return [choice for choice in _CHOICES if std_dev or "StdDev" not in choice]
 
 
-def parse_options(text: str, *, std_dev: bool) -> frozenset[str]:
+def parse_options(text: str, wiring: Wiring) -> frozenset[str]:
     """Read a value of CAPTURE."""
+    if not wiring.features.capture_lists and text not in capture_choices(wiring):
+        raise CommandError("Invalid capture option")
     if text == "No":
         return frozenset()
-    known = option_names(std_dev=std_dev)
+    known = option_names(wiring)
     options = set[str]()
     cursor = Cursor(text)
     while cursor.peek():
@@ -119,6 +129,8 @@ class CapturePlan:
     """The sample count, if a mean needs it and nobody captures it: the first word."""
     count_word: int | None
     """Where the sample count is in the words of a sample, if a mean needs it."""
+    features: Features
+    """How the server presents it all."""
 
     @property
     def entries(self) -> list[int]:
@@ -137,7 +149,9 @@ class CapturePlan:
 
 
 def plan_capture(
-    captured: Iterable[Sequence[CapturedColumn]], sample_count: CapturedColumn | None
+    captured: Iterable[Sequence[CapturedColumn]],
+    sample_count: CapturedColumn | None,
+    features: Features,
 ) -> CapturePlan:
     """Arrange columns, given in the order of the registers file.
 
@@ -154,14 +168,16 @@ def plan_capture(
     if averages:
         words = [entry for column in columns for entry in column.entries]
         count_entry = sample_count.entries[0]
-        if count_entry in words:
+        # looked for in the wrong group, it was not found
+        found = features.found_samples or sample_count.group is ColumnGroup.UNSCALED
+        if found and count_entry in words:
             count_word = words.index(count_entry)
         else:
             count_word = 0
             hidden = sample_count
-    plan = CapturePlan(tuple(columns), hidden, count_word)
+    plan = CapturePlan(tuple(columns), hidden, count_word, features)
     if not plan.entries:
         raise CommandError("Nothing configured for capture")
-    if len(plan.entries) > WORD_LIMIT:
+    if features.capture_limit and len(plan.entries) > WORD_LIMIT:
         raise CommandError("Too many captures for PCAP")
     return plan

@@ -93,9 +93,11 @@ class BitMux(MuxField):
         ]
 
     def _write_delay(self, number: int, text: str) -> None:
-        cursor = Cursor(text)
+        wiring = self.place.wiring
+        cursor = wiring.cursor(text)
         delay = cursor.unsigned()
-        cursor.end()
+        if wiring.features.whole_delays:
+            cursor.end()
         if delay > DELAY_LIMIT:
             raise CommandError("Delay too long")
         self._delays[number] = delay

@@ -94,15 +94,22 @@ class RegisterField(FieldClass):
             cursor.skip_blanks()
 
     def _fetch(self, number: int) -> int:
+        wiring = self.place.wiring
         if self._extension is None:
             return self.place.read(number)
-        return self.place.wiring.extension(self._extension) & 0xFFFFFFFF
+        try:
+            return wiring.extension(self._extension) & 0xFFFFFFFF
+        except CommandError:
+            if wiring.features.extension_errors:
+                raise
+            return 0
 
     def _send(self, number: int, value: int) -> None:
+        wiring = self.place.wiring
         if self._extension is None:
             self.place.write(number, value)
-        else:
-            self.place.wiring.extension(self._extension)
+        elif wiring.features.extension_errors:
+            wiring.extension(self._extension)
 
     def _formatted(self, number: int) -> str:
         if self.subtype == subtypes.Action.name:
@@ -110,7 +117,7 @@ class RegisterField(FieldClass):
         return self._format.format(number, self.load(number))
 
     def _assign_text(self, number: int, text: str) -> None:
-        cursor = Cursor(text)
+        cursor = self.place.wiring.cursor(text)
         value = self._format.parse(number, cursor)
         cursor.end()
         self.store(number, value)
@@ -147,6 +154,12 @@ class ParamField(RegisterField):
     @override
     def write(self, number: int, text: str) -> None:
         self._assign_text(number, text)
+
+    @override
+    def initialise(self) -> None:
+        if not self.place.wiring.features.unwritten_defaults:
+            for number, value in enumerate(self._values):
+                self._send(number, value)
 
 
 class ReadField(RegisterField):

@@ -86,7 +86,7 @@ class Subtype:
             return str(to_signed(value) if signed else value)
 
         def put(number: int, text: str) -> None:
-            cursor = Cursor(text)
+            cursor = self.register.place.wiring.cursor(text)
             value = cursor.signed() & WORD_MASK if signed else cursor.unsigned()
             cursor.end()
             self.register.store(number, value)
@@ -165,7 +165,8 @@ class Scalar(Subtype):
 
     @override
     def format(self, number: int, value: int) -> str:
-        return format_real(self.scale * to_signed(value) + self.offset)
+        signed = self.register.place.wiring.features.signed_scalars
+        return format_real(self.scale * (to_signed(value) if signed else value) + self.offset)
 
     @override
     def attributes(self) -> list[Attribute]:

@@ -67,12 +67,13 @@ class Body:
         self._streaming = streaming
         self._last = last
         self._parts: list[NDArray[np.uint32]] = []
+        self._taken = table.kept(number) if streaming else 0
         self.length = 0
 
     @property
     def room(self) -> int:
         """Words that may still come."""
-        return self._table.capacity - self.length
+        return self._table.capacity - self._taken - self.length
 
     def append(self, words: NDArray[np.uint32]) -> None:
         """Add words of one line."""
@@ -92,7 +93,7 @@ class NumberBody(Body):
 
     def line(self, text: str) -> None:
         """Take one line of numbers."""
-        cursor = Cursor(text)
+        cursor = self._table.place.wiring.cursor(text)
         words = list[int]()
         while cursor.peek():
             if len(words) >= self.room:
@@ -135,6 +136,7 @@ class TableField(FieldClass):
             if self._row_words == 0:
                 raise CommandError("invalid table row size")
         self.capacity = 0
+        self._modes = place.wiring.features.streamed_tables
         self._streams = False
         self._subfields: dict[str, Subfield] = {}
         self._used = set[int]()
@@ -158,6 +160,11 @@ class TableField(FieldClass):
         if len(words) % self._row_words:
             raise CommandError("Table write is not a whole number of rows")
         contents = self.contents[number]
+        if not self._modes:
+            contents.words = np.concatenate((contents.words, words)) if streaming else words
+            self._send(number, contents.words, streaming=False, last=True)
+            self.touch(number)
+            return
         before = contents.mode
         contents.mode = self._next_mode(before, bool(len(words)), streaming=streaming, last=last)
         clears = not len(words) or before is Mode.FIXED
@@ -173,6 +180,10 @@ class TableField(FieldClass):
         finally:
             contents.words = words if contents.mode is Mode.FIXED else words[:0]
             self.touch(number)
+
+    def kept(self, number: int) -> int:
+        """Return the words that a write with ``<<`` leaves, before streaming came: all."""
+        return 0 if self._modes else len(self.contents[number].words)
 
     def _send(self, number: int, words: NDArray[np.uint32], *, streaming: bool, last: bool) -> None:
         self.place.wiring.hardware.write_table(
@@ -197,17 +208,25 @@ class TableField(FieldClass):
 
     @override
     def attributes(self) -> list[Attribute]:
-        return [
+        features = self.place.wiring.features
+        attributes = [
             Attribute("LENGTH", "Number of entries in table", self._length),
             Attribute(
                 "MAX_LENGTH", "Maximum number of entries in table", lambda _: str(self.capacity)
             ),
             Attribute("FIELDS", "List of sub-fields for this table", lambda _: self._fields()),
             Attribute("B", "Table in base-64 representation", self._base64),
-            Attribute("ROW_WORDS", "Number of words per table row", lambda _: str(self._row_words)),
-            Attribute("QUEUED_LINES", "Number of lines scheduled", self._queued, polled=True),
-            Attribute("MODE", "Current table mode", lambda n: self.contents[n].mode.name),
         ]
+        row_words = Attribute(
+            "ROW_WORDS", "Number of words per table row", lambda _: str(self._row_words)
+        )
+        queued = Attribute("QUEUED_LINES", "Number of lines scheduled", self._queued, polled=True)
+        mode = Attribute("MODE", "Current table mode", lambda n: self.contents[n].mode.name)
+        return (
+            attributes
+            + [row_words] * features.row_words
+            + [queued, mode] * features.streamed_tables
+        )
 
     def _length(self, number: int) -> str:
         return str(len(self.contents[number].words))
@@ -239,10 +258,12 @@ class TableField(FieldClass):
             cursor.expect("2")
             cursor.expect("^")
             self.capacity = _PAGE_WORDS << min(cursor.unsigned(), 20)
-            cursor.blanks()
-            cursor.unsigned()
+            # base and length, and in front of them, since there is streaming, the buffers
             self._streams = True
             registers = 2
+            if len(cursor.text[cursor.at :].split()) > registers:
+                cursor.blanks()
+                cursor.unsigned()
         else:
             raise CommandError("table type not recognised")
         for _ in range(registers):

@@ -45,11 +45,18 @@ _OUT_OF_RANGE = "Error converting number: (34) Numerical result out of range"
 class Cursor:
     """A place in a text; what is taken moves it on, what does not fit is refused."""
 
-    __slots__ = ("at", "text")
+    __slots__ = ("at", "saturating", "text")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, saturating: bool = False) -> None:
+        """Start at the beginning.
+
+        Args:
+            text: one character per byte.
+            saturating: whether a number out of range becomes the nearest one there is.
+        """
         self.text = text
         self.at = 0
+        self.saturating = saturating
 
     def peek(self) -> str:
         """Return the next character, nothing at the end."""
@@ -115,7 +122,8 @@ class Cursor:
         """Take an integer as strtoul does, cut down to the bits of a mask."""
         sign, value = self._integer()
         if value >= _UNSIGNED_LIMIT:
-            raise CommandError(_OUT_OF_RANGE)
+            self._refuse_range()
+            return mask  # the largest one, whatever its sign
         return (-value if sign == "-" else value) & mask
 
     def signed(self) -> int:
@@ -123,7 +131,8 @@ class Cursor:
         sign, value = self._integer()
         number = -value if sign == "-" else value
         if not -_SIGNED_LIMIT <= number < _SIGNED_LIMIT:
-            raise CommandError(_OUT_OF_RANGE)
+            self._refuse_range()
+            number = max(-_SIGNED_LIMIT, min(number, _SIGNED_LIMIT - 1))
         return to_signed(number)
 
     def real(self) -> float:
@@ -132,8 +141,14 @@ class Cursor:
         if match is None:
             raise CommandError("Number missing")
         self.at = match.end()
-        value = _real_value(match)
+        value, exact = _real_value(match)
+        if not exact:
+            self._refuse_range()
         return -value if match["sign"] == "-" else value
+
+    def _refuse_range(self) -> None:
+        if not self.saturating:
+            raise CommandError(_OUT_OF_RANGE)
 
     def _match(self, pattern: re.Pattern[str]) -> int:
         match = pattern.match(self.text, self.at)
@@ -161,36 +176,34 @@ class Cursor:
         return match["sign"], int(match["decimal"])
 
 
-def _real_value(match: re.Match[str]) -> float:
+def _real_value(match: re.Match[str]) -> tuple[float, bool]:
+    """Return a value without its sign, and whether the C library takes it without an error."""
     if match["infinity"]:
-        return math.inf
+        return math.inf, True
     if match["nan"]:
-        return math.nan
+        return math.nan, True
     if match["hex"]:
         return _hexadecimal_value(match["hex"])
     value = float(match["decimal"])
-    if math.isinf(value):
-        raise CommandError(_OUT_OF_RANGE)
     # the C library also reports numbers that a subnormal cannot hold exactly
-    if value < _SMALLEST_NORMAL and Decimal(match["decimal"]) != Decimal(value):
-        raise CommandError(_OUT_OF_RANGE)
-    return value
+    return value, not math.isinf(value) and (
+        value >= _SMALLEST_NORMAL or Decimal(match["decimal"]) == Decimal(value)
+    )
 
 
-def _hexadecimal_value(text: str) -> float:
+def _hexadecimal_value(text: str) -> tuple[float, bool]:
     try:
         value = float.fromhex(text)
     except OverflowError:
-        raise CommandError(_OUT_OF_RANGE) from None
+        return math.inf, False
     digits, _, exponent = text[2:].lower().partition("p")
     whole, _, fraction = digits.partition(".")
     mantissa = int(whole + fraction, 16)
-    if mantissa and value < _SMALLEST_NORMAL:
-        zeros = (mantissa & -mantissa).bit_length() - 1
-        lowest_bit = int(exponent or 0) - 4 * len(fraction) + zeros
-        if lowest_bit < _LOWEST_EXPONENT:
-            raise CommandError(_OUT_OF_RANGE)
-    return value
+    if not mantissa or value >= _SMALLEST_NORMAL:
+        return value, True
+    zeros = (mantissa & -mantissa).bit_length() - 1
+    lowest_bit = int(exponent or 0) - 4 * len(fraction) + zeros
+    return value, lowest_bit >= _LOWEST_EXPONENT
 
 
 def to_signed(value: int) -> int:

@@ -30,14 +30,27 @@ class TimeScale:
 
     def parse(self, number: int, cursor: Cursor, limit: int) -> int:
         """Read a time as ticks."""
-        value = cursor.real() * UNITS[self._units[number]] * self._wiring.clock
+        value = cursor.real()
+        for factor in self._factors(number):
+            value *= factor
         if not 0 <= value <= limit:
             raise CommandError("Time setting out of range")
         return round_half_away(value)
 
     def format(self, number: int, ticks: int) -> str:
         """Write ticks as a time."""
-        return format_real(ticks / UNITS[self._units[number]] / self._wiring.clock)
+        value = float(ticks)
+        for factor in self._factors(number):
+            value /= factor
+        return format_real(value)
+
+    def _factors(self, number: int) -> tuple[float, ...]:
+        """Return what makes a time ticks: one factor after the other, or their exact product."""
+        unit = self._units[number]
+        clock = float(self._wiring.clock)
+        if self._wiring.features.clock_command:
+            return UNITS[unit], clock
+        return (clock * 60 if unit == "min" else clock / round(1 / UNITS[unit]),)
 
     def attribute(self, register: FieldClass | Subtype) -> Attribute:
         """Return the UNITS attribute; changing it changes the value shown."""
@@ -94,6 +107,7 @@ class TimeField(FieldClass):
         super().__init__(place, "time")
         self._ticks = [0] * place.count
         self._scale = TimeScale(place)
+        self._least = 1
 
     @override
     def value(self, number: int) -> str:
@@ -101,7 +115,7 @@ class TimeField(FieldClass):
 
     @override
     def write(self, number: int, text: str) -> None:
-        cursor = Cursor(text)
+        cursor = self.place.wiring.cursor(text)
         ticks = self._scale.parse(number, cursor, CLASS_LIMIT)
         cursor.end()
         self._store(number, ticks)
@@ -109,7 +123,14 @@ class TimeField(FieldClass):
     @override
     def attributes(self) -> list[Attribute]:
         raw = Attribute("RAW", _RAW, lambda number: str(self._ticks[number]), self._write_raw)
-        return [raw, self._scale.attribute(self)]
+        units = self._scale.attribute(self)
+        if self.place.wiring.features.free_times:
+            return [raw, units]
+        least = Attribute("MIN", "Minimum programmable time", self._minimum)
+        return [raw, units, least]
+
+    def _minimum(self, number: int) -> str:
+        return self._scale.format(number, self._least)
 
     @override
     def assign(self, cursor: Cursor) -> None:
@@ -117,14 +138,21 @@ class TimeField(FieldClass):
             if half:
                 cursor.blanks()
             self.place.wiring.claim_register(self.place.block, cursor.unsigned())
+        if cursor.peek():
+            cursor.blanks()
+            cursor.expect(">")
+            # versions without a minimum take such files too: a box may serve any of them
+            self._least = cursor.unsigned(_QUADWORD_MASK) + 1
 
     def _write_raw(self, number: int, text: str) -> None:
-        cursor = Cursor(text)
+        cursor = self.place.wiring.cursor(text)
         ticks = cursor.unsigned(_QUADWORD_MASK)
         cursor.end()
         self._store(number, ticks)
 
     def _store(self, number: int, ticks: int) -> None:
+        if not self.place.wiring.features.free_times and 0 < ticks < self._least:
+            raise CommandError("Value too small")
         self._ticks[number] = ticks
         self.place.write(number, ticks & WORD_MASK, "_L")
         self.place.write(number, ticks >> 32, "_H")

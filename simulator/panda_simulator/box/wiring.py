@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from panda_simulator.box.errors import CommandError
 from panda_simulator.box.stamps import ChangeCounter
+from panda_simulator.box.text import Cursor
 from panda_simulator.hardware import (
     BIT_BUS_SIZE,
     BIT_ONE,
@@ -22,6 +23,7 @@ from panda_simulator.hardware import (
     POSITION_ZERO,
     Hardware,
 )
+from panda_simulator.versions import Features
 
 REGISTER_COUNT = 64
 BLOCK_BASE_COUNT = 32
@@ -111,6 +113,8 @@ class Wiring:
 
     Raises CommandError with the text of the extension server.
     """
+    features: Features = field(default_factory=Features)
+    """What the server's version can do."""
     hardware: Hardware = field(init=False)
     """Known only after the files are read, since it is made from them."""
     changes: ChangeCounter = field(default_factory=ChangeCounter)
@@ -137,7 +141,12 @@ class Wiring:
     @property
     def clock(self) -> int:
         """Clock frequency in Hz."""
-        return self.hardware.clock_frequency or DEFAULT_CLOCK
+        asked = self.hardware.clock_frequency if self.features.clock_command else 0
+        return asked or DEFAULT_CLOCK
+
+    def cursor(self, text: str) -> Cursor:
+        """Return a cursor on a value that a client sent."""
+        return Cursor(text, saturating=not self.features.number_ranges)
 
     def claim_register(self, block: str, register: int) -> None:
         """Reserve a register of a block for one field."""

@@ -176,8 +176,9 @@ class ControlConnection:
     def _open(self, name: str, modifiers: str, *, system: bool) -> None:
         self._table = _Table()
         cursor = Cursor(modifiers)
+        features = self._facilities.box.wiring.features
         streaming = cursor.take("<")
-        last = not streaming or cursor.take("|")
+        last = not streaming or (features.streamed_tables and cursor.take("|"))
         binary = cursor.take("B")
         try:
             cursor.end()

@@ -61,7 +61,7 @@ def parse_target(box: Box, cursor: Cursor, *, exact: bool) -> Target:
 
 
 def _address(box: Box, name: str) -> Target:
-    cursor = Cursor(name)
+    cursor = box.wiring.cursor(name)
     target = parse_target(box, cursor, exact=True)
     cursor.end()
     if target.field is None and not target.star:

@@ -14,7 +14,9 @@ from panda_simulator.box import Box, CommandError, Cursors, Group
 from panda_simulator.box.capture import capture_choices, option_names
 from panda_simulator.box.field import Reading, TableWriter
 from panda_simulator.box.text import Cursor, one_result
+from panda_simulator.box.wiring import Wiring
 from panda_simulator.control.entity import Target, parse_target
+from panda_simulator.versions import Features
 
 _LOG = logging.getLogger(__name__)
 
@@ -58,7 +60,6 @@ class Facilities:
     capture: Capture
     connections: Callable[[], list[str]]
     """Lists the connections for ``*WHO?``."""
-    software: str = "4.1"
     rootfs: str = "Simulator"
     verbose: bool = False
     save_state: Callable[[], None] | None = None
@@ -88,7 +89,7 @@ def _identity(session: Session, cursor: Cursor) -> Reading:  # noqa: ARG001 (a r
     fpga = f"{version >> 16 & 0xFF}.{version >> 8 & 0xFF}.{version & 0xFF}"
     if version >> 24:
         fpga += f"C{version >> 24}"
-    software, rootfs = session.facilities.software, session.facilities.rootfs
+    software, rootfs = session.box.version, session.facilities.rootfs
     return one_result(f"PandA SW: {software} FPGA: {fpga} {build:08x} {user:08x} rootfs: {rootfs}")
 
 
@@ -176,6 +177,12 @@ def _reset_changes(session: Session, cursor: Cursor, value: str) -> None:
         session.box.skip_changes(session.cursors, groups)
 
 
+_CAPTURE_INQUIRIES: dict[str, Callable[[Wiring], list[str]]] = {
+    "OPTIONS": option_names,
+    "ENUMS": capture_choices,
+}
+
+
 def _capture(session: Session, cursor: Cursor) -> Reading:
     outputs = session.box.wiring.outputs
     if not cursor.take("."):
@@ -185,14 +192,15 @@ def _capture(session: Session, cursor: Cursor) -> Reading:
     if cursor.take("*"):
         cursor.end()
         return [entry.name for entry in outputs]
+    wiring = session.box.wiring
+    if not wiring.features.capture_inquiries:
+        raise CommandError("Unexpected character after input")
     name = cursor.letters()
     cursor.end()
-    std_dev = session.box.hardware.std_dev
-    if name == "OPTIONS":
-        return option_names(std_dev=std_dev)
-    if name == "ENUMS":
-        return capture_choices(std_dev=std_dev)
-    raise CommandError("Invalid *CAPTURE option")
+    inquiry = _CAPTURE_INQUIRIES.get(name)
+    if inquiry is None:
+        raise CommandError("Invalid *CAPTURE option")
+    return inquiry(wiring)
 
 
 def _clear_capture(session: Session, cursor: Cursor, value: str) -> None:
@@ -265,7 +273,7 @@ def _open_metadata(session: Session, cursor: Cursor) -> TableWriter:
 
 
 def _verbose(session: Session, cursor: Cursor, value: str) -> None:  # noqa: ARG001 (a row)
-    number = Cursor(value)
+    number = session.box.wiring.cursor(value)
     session.facilities.verbose = bool(number.unsigned())
     number.end()
 
@@ -289,6 +297,8 @@ class SystemCommand:
     query: Query | None = None
     assign: Assignment | None = None
     open: Opening | None = None
+    known: Callable[[Features], bool] = lambda _: True
+    """Whether a server with these features has the command."""
 
 
 SYSTEM_COMMANDS = {
@@ -301,21 +311,24 @@ SYSTEM_COMMANDS = {
     "CHANGES": SystemCommand(argument=True, query=_changes, assign=_reset_changes),
     "CAPTURE": SystemCommand(argument=True, query=_capture, assign=_clear_capture),
     "POSITIONS": SystemCommand(query=_positions),
-    "BITS": SystemCommand(query=_bits),
+    "BITS": SystemCommand(query=_bits, known=lambda features: features.bits_command),
     "PCAP": SystemCommand(argument=True, query=_pcap, assign=_pcap_action),
     "METADATA": SystemCommand(
         argument=True, query=_metadata, assign=_write_metadata, open=_open_metadata
     ),
     "VERBOSE": SystemCommand(assign=_verbose),
     "SAVESTATE": SystemCommand(assign=_save_state),
-    "CLOCK_FREQ": SystemCommand(query=_clock_frequency),
+    "CLOCK_FREQ": SystemCommand(
+        query=_clock_frequency, known=lambda features: features.clock_command
+    ),
 }
 
 
-def _find(name: str) -> tuple[SystemCommand, Cursor]:
-    cursor = Cursor(name)
+def _find(session: Session, name: str) -> tuple[SystemCommand, Cursor]:
+    wiring = session.box.wiring
+    cursor = wiring.cursor(name)
     command = SYSTEM_COMMANDS.get(cursor.letters())
-    if command is None:
+    if command is None or not command.known(wiring.features):
         raise CommandError("Unknown command")
     if not command.argument:
         cursor.end()
@@ -324,7 +337,7 @@ def _find(name: str) -> tuple[SystemCommand, Cursor]:
 
 def query_system(session: Session, name: str) -> Reading:
     """Answer ``*NAME?``."""
-    command, cursor = _find(name)
+    command, cursor = _find(session, name)
     if command.query is None:
         raise CommandError("Command not readable")
     return command.query(session, cursor)
@@ -332,7 +345,7 @@ def query_system(session: Session, name: str) -> Reading:
 
 def assign_system(session: Session, name: str, value: str) -> None:
     """Do ``*NAME=VALUE``."""
-    command, cursor = _find(name)
+    command, cursor = _find(session, name)
     if command.assign is None:
         raise CommandError("Command not writeable")
     command.assign(session, cursor, value)
@@ -340,11 +353,12 @@ def assign_system(session: Session, name: str, value: str) -> None:
 
 def open_system(session: Session, name: str, *, streaming: bool, binary: bool) -> TableWriter:
     """Start ``*NAME<``."""
-    command, cursor = _find(name)
+    command, cursor = _find(session, name)
     if command.open is None:
         raise CommandError("Not a table")
     if streaming:
-        raise CommandError("Streaming mode not supported")
+        mode = "Streaming mode" if session.box.wiring.features.streamed_tables else "Append"
+        raise CommandError(f"{mode} not supported")
     if binary:
         raise CommandError("Binary writes not supported")
     return command.open(session, cursor)

@@ -73,7 +73,7 @@ class DataConnection:
                 return
             yield b""
         try:
-            options = parse_options(self._line)
+            options = parse_options(self._line, self._acquisition.features)
         except CommandError as error:
             yield f"ERR {error.message}\n".encode("latin-1")
             return

@@ -12,7 +12,7 @@ from typing import Protocol
 from panda_simulator.box import Box, CommandError
 from panda_simulator.box.capture import CapturePlan
 from panda_simulator.data.header import Times
-from panda_simulator.data.ring import BLOCK_BYTES, Ring, State
+from panda_simulator.data.ring import BLOCK_BYTES, SMALL_BLOCK_BYTES, Ring, State
 from panda_simulator.hardware import Completion
 
 BLOCK_SECONDS = 0.1
@@ -63,7 +63,10 @@ class Acquisition:
             clock: seconds, of the same time that `later` counts.
             now_ns: wall clock, ns since 1970.
         """
-        self.ring = Ring()
+        features = box.wiring.features
+        self.features = features
+        self.ring = Ring(opens_empty=not features.late_header)
+        self._block_bytes = BLOCK_BYTES if features.large_blocks else SMALL_BLOCK_BYTES
         self.plan: CapturePlan | None = None
         self.times = Times(0, 0, None)
         self.watchers: list[Callable[[], None]] = []
@@ -94,7 +97,9 @@ class Acquisition:
         armed = self._now_ns()
         plan = self._box.plan_capture()
         self.plan = plan
-        self.times = Times(armed, self.times.started, self.times.hardware_offset)
+        # before the header came at the start, nobody remembered the start of the one before
+        started = self.times.started if self.features.start_header else 0
+        self.times = Times(armed, started, self.times.hardware_offset)
         self._capturing = True
         self._result = Completion.OK
         self._pending.clear()
@@ -105,6 +110,8 @@ class Acquisition:
         except RuntimeError as error:
             self.ended(Completion.OK)
             raise CommandError(str(error)) from error
+        if self.ring.opens_empty:
+            self._notify()
 
     def disarm(self) -> None:
         """Ask the hardware to stop; nothing happens if it is idle."""
@@ -134,18 +141,21 @@ class Acquisition:
 
     def started(self, start_time_ns: int, hardware_time_ns: int | None) -> None:
         """Take note of the start; readers get their header now (CaptureSink)."""
+        if not self.features.hardware_time:
+            hardware_time_ns = None
         offset = None
         if hardware_time_ns:
             offset = start_time_ns - hardware_time_ns
         self.times = Times(self.times.armed, hardware_time_ns or start_time_ns, offset)
-        self._release()
+        if self.features.start_header:
+            self._release()
         # the first words need not wait
         self._released_at -= BLOCK_SECONDS
 
     def samples(self, data: bytes) -> None:
         """Take words; blocks go out when full, and at most every 100 ms (CaptureSink)."""
         self._pending += data
-        while len(self._pending) >= BLOCK_BYTES:
+        while len(self._pending) >= self._block_bytes:
             self._release()
         if not self._pending or self._due:
             return
@@ -158,7 +168,8 @@ class Acquisition:
 
     def ended(self, completion: Completion) -> None:
         """Hand over what is left and end (CaptureSink)."""
-        self._release()
+        if self._pending or self.features.late_header:
+            self._release()
         self._capturing = False
         self._result = completion
         self.ring.finish()
@@ -175,8 +186,8 @@ class Acquisition:
             self._release()
 
     def _release(self) -> None:
-        block = bytes(self._pending[:BLOCK_BYTES])
-        del self._pending[:BLOCK_BYTES]
+        block = bytes(self._pending[: self._block_bytes])
+        del self._pending[: self._block_bytes]
         self._bytes += len(block)
         self._released_at = self._clock()
         self.ring.write(block)

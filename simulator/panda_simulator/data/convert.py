@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -20,15 +21,33 @@ _BASE64_BYTES: Final = 57
 _LIMIT32: Final = 1 << 32
 _MASK64: Final = (1 << 64) - 1
 _MASK96: Final = (1 << 96) - 1
+_RAW_DTYPES = {
+    ColumnGroup.UNSCALED: "<u4",
+    ColumnGroup.SCALED32: "<i4",
+    ColumnGroup.SCALED64: "<i8",
+    ColumnGroup.AVERAGED: "<i8",
+    ColumnGroup.STD_DEV: "V20",
+}
+_DTYPES = {
+    Process.RAW: _RAW_DTYPES,
+    Process.UNSCALED: {**_RAW_DTYPES, ColumnGroup.AVERAGED: "<i4"},
+    Process.SCALED: {**dict.fromkeys(ColumnGroup, "<f8"), ColumnGroup.UNSCALED: "<u4"},
+}
+
+
+def sample_dtype(plan: CapturePlan, process: Process) -> np.dtype[np.void]:
+    """Return what one sample is in a binary format, packed."""
+    dtypes = _DTYPES[process]
+    columns = [dtypes[c.group] for c in plan.columns for _ in range(1 + c.with_mean_column)]
+    if process is Process.RAW:
+        hidden = [plan.hidden_count] if plan.hidden_count else []
+        columns = [dtypes[c.group] for c in [*hidden, *plan.columns]]
+    return np.dtype([(f"f{number}", dtype) for number, dtype in enumerate(columns)])
 
 
 def sample_bytes(plan: CapturePlan, process: Process) -> int:
     """Return the length of one sample in a binary format."""
-    if process is Process.RAW:
-        return plan.raw_bytes
-    return sum(
-        4 if c.group is ColumnGroup.UNSCALED else 8 + 8 * c.with_mean_column for c in plan.columns
-    )
+    return sample_dtype(plan, process).itemsize
 
 
 def convert(plan: CapturePlan, process: Process, samples: bytes) -> bytes:
@@ -45,30 +64,54 @@ def convert(plan: CapturePlan, process: Process, samples: bytes) -> bytes:
     if process is Process.RAW:
         return samples
     words = np.frombuffer(samples, "<u4").reshape(-1, len(plan.entries))
+    columns = _scaled_columns if process is Process.SCALED else _integer_columns
     parts = list[NDArray[np.uint8]]()
     with np.errstate(all="ignore"):
-        for values in _scaled_columns(plan, words):
+        for values in columns(plan, words):
             # a column of n numbers is n rows of bytes
             parts.append(np.ascontiguousarray(values).view(np.uint8).reshape(len(words), -1))
     return np.hstack(parts).tobytes() if parts else b""
 
 
-def _scaled_columns(plan: CapturePlan, words: NDArray[np.uint32]) -> list[NDArray[np.generic]]:
-    columns = list[NDArray[np.generic]]()
-    counts = None if plan.count_word is None else words[:, plan.count_word]
+def _split(
+    plan: CapturePlan, words: NDArray[np.uint32]
+) -> Iterator[tuple[CapturedColumn, NDArray[np.uint32]]]:
     at = len(plan.hidden_count.entries) if plan.hidden_count else 0
     for column in plan.columns:
-        mine = words[:, at : at + len(column.entries)]
+        yield column, words[:, at : at + len(column.entries)]
         at += len(column.entries)
+
+
+def _counts(plan: CapturePlan, words: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    if plan.count_word is None:
+        return np.ones(len(words), np.uint32)
+    counts = words[:, plan.count_word]
+    return counts if plan.features.empty_mean else np.maximum(counts, 1)
+
+
+def _scaled_columns(plan: CapturePlan, words: NDArray[np.uint32]) -> Iterator[NDArray[np.generic]]:
+    counts = _counts(plan, words)
+    for column, mine in _split(plan, words):
         if column.group is ColumnGroup.UNSCALED:
-            columns.append(mine[:, 0].astype("<u4"))
+            yield mine[:, 0].astype("<u4")
         elif column.group is ColumnGroup.SCALED32:
-            columns.append(_scaled(column, mine[:, 0].view("<i4")))
+            yield _scaled(column, mine[:, 0].view("<i4"))
         elif column.group is ColumnGroup.SCALED64:
-            columns.append(_scaled(column, _int64(mine)))
-        elif counts is not None:
-            columns += _averages(column, mine, counts)
-    return columns
+            yield _scaled(column, _int64(mine))
+        else:
+            yield from _averages(column, mine, counts)
+
+
+def _integer_columns(plan: CapturePlan, words: NDArray[np.uint32]) -> Iterator[NDArray[np.generic]]:
+    counts = _counts(plan, words).astype(np.int64)
+    for column, mine in _split(plan, words):
+        if column.group is ColumnGroup.AVERAGED:
+            quotients, rests = np.divmod(_int64(mine), counts)
+            # towards zero, as C divides; the low 32 bits of it
+            quotients[(quotients < 0) & (rests != 0)] += 1
+            yield quotients.astype("<u4")
+        else:
+            yield mine
 
 
 def _int64(words: NDArray[np.uint32]) -> NDArray[np.int64]:
@@ -122,23 +165,15 @@ def standard_deviation(count: int, total: int, squares: int) -> float:
 
 def to_ascii(plan: CapturePlan, process: Process, data: bytes) -> bytes:
     """Write converted samples as lines of numbers."""
-    if process is Process.RAW:
+    if process is Process.RAW and plan.features.raw_text_words:
         words = np.frombuffer(data, "<u4").reshape(-1, len(plan.entries))
         line = " 0x%08x" * words.shape[1] + "\n"
         return "".join(line % tuple(row) for row in words.tolist()).encode("ascii")
-    dtype = np.dtype(
-        [
-            (f"f{number}", "<u4" if column.group is ColumnGroup.UNSCALED else "<f8")
-            for number, column in enumerate(_text_columns(plan))
-        ]
-    )
-    rows = np.frombuffer(data, dtype)
-    line = "".join(" %d" if dtype[name].kind == "u" else " %s" for name in dtype.names or ()) + "\n"
-    return "".join(line % _texts(row) for row in rows.tolist()).encode("ascii")
-
-
-def _text_columns(plan: CapturePlan) -> list[CapturedColumn]:
-    return [column for column in plan.columns for _ in range(1 + column.with_mean_column)]
+    dtype = sample_dtype(plan, process)
+    kinds = [dtype[name].kind for name in dtype.names or ()]
+    line = "".join(" %s" if kind == "f" else " %d" for kind in kinds) + "\n"
+    rows = np.frombuffer(data, dtype).tolist()
+    return "".join(line % _texts(row) for row in rows).encode("ascii")
 
 
 def _texts(row: tuple[float, ...]) -> tuple[int | str, ...]:

@@ -15,6 +15,7 @@ from panda_simulator.data.convert import sample_bytes
 from panda_simulator.data.options import Format, Options, Process
 
 _SECOND = 1_000_000_000
+_MILLISECOND = 1_000_000
 _HEADER_DIGITS = 12
 _RAW_TYPES = {
     ColumnGroup.UNSCALED: "uint32",
@@ -22,6 +23,11 @@ _RAW_TYPES = {
     ColumnGroup.SCALED64: "int64",
     ColumnGroup.AVERAGED: "int64",
     ColumnGroup.STD_DEV: "int96",
+}
+_TYPES = {
+    Process.RAW: _RAW_TYPES,
+    Process.UNSCALED: {**_RAW_TYPES, ColumnGroup.AVERAGED: "int32"},
+    Process.SCALED: {**dict.fromkeys(ColumnGroup, "double"), ColumnGroup.UNSCALED: "uint32"},
 }
 _ESCAPES = str.maketrans({"<": "&lt;", "&": "&amp;", ">": "&gt;", '"': "&quot;", "'": "&apos;"})
 
@@ -36,10 +42,11 @@ class Times:
     """System time of the start minus the hardware's own, if it has one."""
 
 
-def format_time(nanoseconds: int) -> str:
-    """Write a time as UTC."""
+def format_time(nanoseconds: int, *, exact: bool = True) -> str:
+    """Write a time as UTC, with all its digits or cut to milliseconds."""
     seconds, rest = divmod(nanoseconds, _SECOND)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:09d}Z"
+    digits = f"{rest:09d}" if exact else f"{rest // _MILLISECOND:03d}"
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{digits}Z"
 
 
 def format_header(plan: CapturePlan, options: Options, times: Times, missed: int) -> bytes:
@@ -60,8 +67,11 @@ def format_header(plan: CapturePlan, options: Options, times: Times, missed: int
 def _data(
     plan: CapturePlan, options: Options, times: Times, missed: int
 ) -> Iterator[tuple[str, str | int]]:
-    yield "arm_time", format_time(times.armed)
-    yield "start_time", format_time(times.started)
+    features = plan.features
+    if features.arm_time:
+        yield "arm_time", format_time(times.armed, exact=features.nanoseconds)
+    if features.start_time:
+        yield "start_time", format_time(times.started, exact=features.nanoseconds)
     if times.hardware_offset is not None:
         yield "hw_time_offset_ns", times.hardware_offset
     yield "missed", missed
@@ -73,7 +83,7 @@ def _data(
 
 def _columns(plan: CapturePlan, process: Process) -> Iterator[CapturedColumn]:
     raw = process is Process.RAW
-    if raw and plan.hidden_count is not None:
+    if raw and plan.hidden_count is not None and plan.features.listed_sample_count:
         yield plan.hidden_count
     for column in plan.columns:
         if column.group is ColumnGroup.STD_DEV and (raw or column.with_mean):
@@ -81,18 +91,12 @@ def _columns(plan: CapturePlan, process: Process) -> Iterator[CapturedColumn]:
         yield column
 
 
-def _type(column: CapturedColumn, process: Process) -> str:
-    if process is Process.RAW or column.group is ColumnGroup.UNSCALED:
-        return _RAW_TYPES[column.group]
-    return "double"
-
-
 def _scaling(column: CapturedColumn) -> tuple[str, str]:
     return format_real(column.scale, _HEADER_DIGITS), format_real(column.offset, _HEADER_DIGITS)
 
 
 def _xml_field(column: CapturedColumn, process: Process) -> str:
-    text = f'<field name="{column.name}" type="{_type(column, process)}"'
+    text = f'<field name="{column.name}" type="{_TYPES[process][column.group]}"'
     text += f' capture="{column.capture}"'
     if column.group is not ColumnGroup.UNSCALED:
         scale, offset = _scaling(column)
@@ -102,7 +106,7 @@ def _xml_field(column: CapturedColumn, process: Process) -> str:
 
 
 def _text_field(column: CapturedColumn, process: Process) -> str:
-    text = f" {column.name} {_type(column, process)} {column.capture}"
+    text = f" {column.name} {_TYPES[process][column.group]} {column.capture}"
     if column.group is not ColumnGroup.UNSCALED:
         scale, offset = _scaling(column)
         text += f" scale: {scale} offset: {offset} units: {column.units}"

@@ -10,6 +10,7 @@ from enum import Enum
 
 from panda_simulator.box.errors import CommandError
 from panda_simulator.box.text import Cursor
+from panda_simulator.versions import Features
 
 
 class Format(Enum):
@@ -25,6 +26,7 @@ class Process(Enum):
     """What is done to samples; the value is its name in a header."""
 
     RAW = "Raw"
+    UNSCALED = "Unscaled"
     SCALED = "Scaled"
 
 
@@ -43,6 +45,7 @@ class Options:
 _DEFAULT = Options()
 _BARE = Options(Format.UNFRAMED, Process.RAW, header=False, status=False, one_shot=True)
 
+_GONE = Process.UNSCALED.name
 _WORDS = {
     **{word.name: {"format": word} for word in Format},
     **{word.name: {"process": word} for word in Process},
@@ -52,25 +55,30 @@ _WORDS = {
     "XML": {"xml": True},
 }
 _WHOLE = {"BARE": _BARE, "DEFAULT": _DEFAULT}
+_OLD_WHOLE = {"BARE": replace(_BARE, process=Process.UNSCALED), "DEFAULT": _DEFAULT}
 
 
-def parse_options(line: str) -> Options:
+def parse_options(line: str, features: Features) -> Options:
     """Read the option line.
 
     Raises:
         CommandError: with the text that the client is sent before the connection closes.
     """
+    known = {
+        name: word for name, word in _WORDS.items() if name != _GONE or not features.no_unscaled
+    }
+    whole = _WHOLE if features.no_unscaled else _OLD_WHOLE
     options = _DEFAULT
     cursor = Cursor(line)
     while cursor.peek():
         cursor.skip_blanks()
-        if cursor.peek() == "\r":
+        if cursor.peek() == "\r" and features.carriage_returns:
             raise CommandError("Cannot process CR character")
         word = cursor.name()
-        if word in _WHOLE:
-            options = _WHOLE[word]
-        elif word in _WORDS:
-            options = replace(options, **_WORDS[word])
+        if word in whole:
+            options = whole[word]
+        elif word in known:
+            options = replace(options, **known[word])
         else:
             raise CommandError("Invalid data capture option")
     return options

@@ -10,6 +10,7 @@ from enum import Enum, auto
 
 BLOCK_COUNT = 128
 BLOCK_BYTES = 1 << 21
+SMALL_BLOCK_BYTES = 1 << 18
 MARGIN = 32
 
 
@@ -25,8 +26,18 @@ class State(Enum):
 class Ring:
     """The last blocks of an acquisition; blocks are numbered from its start."""
 
-    def __init__(self, blocks: int = BLOCK_COUNT, margin: int = MARGIN) -> None:
+    def __init__(
+        self, blocks: int = BLOCK_COUNT, margin: int = MARGIN, *, opens_empty: bool = False
+    ) -> None:
+        """Start idle.
+
+        Args:
+            blocks: how many are kept.
+            margin: blocks that a late reader leaves between itself and the writer.
+            opens_empty: whether readers join before there is a block.
+        """
         self.size = blocks
+        self.opens_empty = opens_empty
         self.state = State.IDLE
         self.readers = 0
         self.active = 0
@@ -91,12 +102,13 @@ class Reader:
     def ready(self) -> bool:
         """Whether an acquisition that this reader has not had has begun to deliver."""
         ring = self._ring
-        return ring.state is not State.IDLE and ring.cycle == self._cycle and ring.written > 0
+        begun = ring.state is not State.IDLE and ring.cycle == self._cycle
+        return begun and (ring.written > 0 or ring.opens_empty)
 
     def open(self) -> int:
         """Join the acquisition, and return how many bytes of it are lost to this reader."""
         self._next = self._ring.first_block()
-        return self._ring.block(self._next)[0]
+        return self._ring.block(self._next)[0] if self._ring.written else 0
 
     @property
     def overrun(self) -> bool:

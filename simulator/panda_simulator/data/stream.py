@@ -40,7 +40,9 @@ class Stream:
         self._skip = skip
         self._rest = b""
         framed = options.format is Format.FRAMED
-        self._whole_blocks = framed and options.process is Process.RAW
+        self._whole_blocks = (
+            framed and options.process is Process.RAW and plan.features.block_frames
+        )
         room = CHUNK_BYTES - FRAME_PREFIX * framed
         self._chunk = room // sample_bytes(plan, options.process) * plan.raw_bytes
 
