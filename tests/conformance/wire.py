@@ -56,6 +56,7 @@ class Connection:
         self.socket = socket.create_connection((host, port), TIMEOUT)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
+        self.at = 0
 
     def __enter__(self) -> Self:
         return self
@@ -89,7 +90,7 @@ class Connection:
 
     def arrives(self, seconds: float) -> bool:
         """Tell whether a byte or the end comes within a time."""
-        return bool(self.buffer) or bool(select.select([self.socket], [], [], seconds)[0])
+        return self.at < len(self.buffer) or bool(select.select([self.socket], [], [], seconds)[0])
 
     def fill(self) -> None:
         """Receive something, or raise `HungUpError` at the end."""
@@ -99,18 +100,20 @@ class Connection:
             raise HungUpError("reset by the server") from error
         if not data:
             raise HungUpError("closed by the server")
-        self.buffer += data
+        self.buffer = self.buffer[self.at :] + data
+        self.at = 0
 
     def read(self, size: int) -> bytes:
-        while len(self.buffer) < size:
+        while len(self.buffer) - self.at < size:
             self.fill()
-        data, self.buffer = self.buffer[:size], self.buffer[size:]
-        return data
+        self.at += size
+        return self.buffer[self.at - size : self.at]
 
     def line(self) -> bytes:
-        while b"\n" not in self.buffer:
+        while (end := self.buffer.find(b"\n", self.at)) < 0:
             self.fill()
-        line, _, self.buffer = self.buffer.partition(b"\n")
+        line = self.buffer[self.at : end]
+        self.at = end + 1
         return line
 
     def rest(self) -> bytes:
@@ -118,8 +121,7 @@ class Connection:
         with contextlib.suppress(HungUpError):
             while True:
                 self.fill()
-        data, self.buffer = self.buffer, b""
-        return data
+        return self.read(len(self.buffer) - self.at)
 
 
 class Control(Connection):
