@@ -13,6 +13,7 @@ import pytest
 from panda_simulator import serve_in_thread
 
 from .keeper import Keeper, differences, settings
+from .rig import Rig
 from .survey import Survey
 from .wire import Address, Control, Data
 
@@ -104,3 +105,14 @@ def host(request: pytest.FixtureRequest) -> Iterator[str]:
         return
     with serve_in_thread(hardware="echo") as simulator:
         yield simulator.address
+
+
+@pytest.fixture
+def rig(box: Survey, keep: Keeper, request: pytest.FixtureRequest) -> Iterator[Rig]:
+    """Return what arms the box, if it may be armed."""
+    config = request.config
+    if config.getoption("--panda") and not config.getoption("--arms"):
+        pytest.skip("arms the box (--arms allows it)")
+    rig = Rig(box, keep)
+    yield rig
+    rig.close()

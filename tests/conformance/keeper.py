@@ -100,8 +100,9 @@ class Keeper:
         reply = control.ask(f"{target}?")
         if isinstance(reply, list):
             self._undo.append(lambda control: control.table(target, "", *reply))
-        else:
+        elif control.ask(f"{target}={reply.removeprefix('OK =')}") == "OK":
             self._assign_back(control, target)
+        # what does not take its own value is a constant
 
 
 def settings(box: Survey) -> dict[str, str]:

@@ -12,15 +12,15 @@ from .wire import Control, to_text
 
 
 def keys(control: Control, box: Survey) -> dict[str, str]:
-    """Kind by key: a constant refuses what the others take, and lines are lines."""
+    """Kind by key: lines are lines, and a constant does not take its own value."""
     kinds: dict[str, str] = {}
     for key in box.metadata:
-        if isinstance(control.ask(f"*METADATA.{key}?"), list):
+        reply = control.ask(f"*METADATA.{key}?")
+        if isinstance(reply, list):
             kinds[key] = "multiline"
-        elif control.ask(f"*METADATA.{key}=\udcff") == "ERR Malformed UTF-8 encoding":
-            kinds[key] = "string"
-        else:
-            kinds[key] = "constant"
+        elif reply.startswith("OK ="):
+            again = control.ask(f"*METADATA.{key}={reply.removeprefix('OK =')}")
+            kinds[key] = "string" if again == "OK" else "constant"
     return kinds
 
 
@@ -71,7 +71,9 @@ def test_lines(control, box: Survey, keep):
 def test_constants(control, box: Survey):
     target = key_of(control, box, "constant")
     value = control.value(target)
-    assert control.error(f"{target}=x") == "Cannot write to this field"
+    for text in ("", "x"):
+        assert control.error(f"{target}={text}") == "Cannot write to this field"
+    assert control.error(f"{target}=\udcff") == "Malformed UTF-8 encoding"
     assert control.table(target, "", "x") == "ERR Not a multi-line field"
     assert control.value(target) == value
 

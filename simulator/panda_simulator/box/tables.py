@@ -26,6 +26,8 @@ _LINE_BYTES = 48
 _PAGE_WORDS = 1024
 _SUBTYPES = ("uint", "int", "enum")
 _ALPHABET = re.compile(r"[A-Za-z0-9+/]*")
+_PLAIN = re.compile(r"(?:(?:0|[1-9]\d{0,9})(?: |$))+(?<! )", re.ASCII)
+"""Decimal numbers below 10^10, each but the last with one blank behind it."""
 
 
 class Mode(Enum):
@@ -93,6 +95,9 @@ class NumberBody(Body):
 
     def line(self, text: str) -> None:
         """Take one line of numbers."""
+        if _PLAIN.fullmatch(text):
+            self._take_plain(text)
+            return
         cursor = self._table.place.wiring.cursor(text)
         words = list[int]()
         while cursor.peek():
@@ -100,6 +105,13 @@ class NumberBody(Body):
                 raise CommandError("Too many points for table")
             words.append(cursor.unsigned())
         self.append(np.array(words, np.uint32))
+
+    def _take_plain(self, text: str) -> None:
+        """Take what tables of a million words are made of, without looking at each character."""
+        words = np.array([int(word) for word in text.split(" ")], np.uint64)
+        if len(words) > self.room:
+            raise CommandError("Too many points for table")
+        self.append(words.astype(np.uint32))
 
 
 class Base64Body(Body):
