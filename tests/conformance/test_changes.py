@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,8 +17,11 @@ from .keeper import Keeper
 from .survey import Survey, fixed_table, readable, restorable_position
 from .wire import Control
 
+QUICK = settings(
+    deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 GROUPS = ("CONFIG", "BITS", "POSN", "READ", "ATTR", "TABLE", "METADATA")
-STILL = ("CONFIG", "ATTR", "TABLE", "METADATA")
+STILL: tuple[str, ...] = ("CONFIG", "ATTR", "TABLE", "METADATA")
 """Groups in which only clients change something, but for polled attributes."""
 _NAME = re.compile(r"[A-Za-z0-9_.*]+")
 
@@ -251,8 +255,7 @@ def writes(control: Control, box: Survey, keep: Keeper) -> Iterator[tuple[list[s
     for target in box.targets("bit_mux")[:2]:
         yield [f"{target}.DELAY={control.value(f'{target}.DELAY')}"], [f"{target}.DELAY"]
     for target in box.targets("pos_out", restorable_position)[:2]:
-        for name in ("SCALE", "OFFSET", "UNITS", "CAPTURE"):
-            name = f"{target}.{name}"
+        for name in (f"{target}.{key}" for key in ("SCALE", "OFFSET", "UNITS", "CAPTURE")):
             yield [f"{name}={control.value(name)}"], [name]
         yield [f"{target}.SCALE=x"], []
     for target in box.targets("table", fixed_table)[:2]:
@@ -281,9 +284,11 @@ def test_three_connections_are_told_what_the_model_says(
         st.tuples(st.just("?"), whose, which),
     )
 
-    @settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
+    @settings(
+        deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    )
     @given(st.lists(step, min_size=10, max_size=40))
-    def every(steps: list[tuple[str, int, object]]) -> None:
+    def every(steps: list[tuple[str, int, Any]]) -> None:
         connections = [connect() for _ in range(3)]
         model = Mirror(known)
         for kind, who, what in steps:
