@@ -45,7 +45,7 @@ def test_a_malformed_box_stops_with_one_line(tmp_path):
     with run("serve", "--config-dir", str(tmp_path), "--control-port", "0") as process:
         out, err = process.communicate(timeout=20)
     assert out == ""
-    assert err == f"panda-simulator: {tmp_path}/config, line 2: class bit_in not found\n"
+    assert err == f"panda-simulator: {tmp_path}/config, line 2, column 15: class bit_in not found\n"
     assert process.returncode == 1
 
 

@@ -10,6 +10,7 @@ from panda_simulator.box.buses import BitOut, ExtOut, PosOut
 from panda_simulator.box.capture import CapturedColumn, CapturePlan, plan_capture
 from panda_simulator.box.errors import CommandError, ConfigError
 from panda_simulator.box.field import Attribute, Block, Field
+from panda_simulator.box.files import BoxFiles, directory_files
 from panda_simulator.box.listing import listing_order
 from panda_simulator.box.loading import Loader
 from panda_simulator.box.stamps import Cursors, Group
@@ -52,28 +53,30 @@ class Box:
 
     def __init__(
         self,
-        directory: Path,
+        files: BoxFiles | Path,
         hardware: Callable[[Layout], Hardware],
         extension: Callable[[str], int] | None = None,
         *,
         version: str = NEWEST,
     ) -> None:
-        """Read the files ``config``, ``registers`` and ``description``, and set muxes.
+        """Read ``config``, ``registers`` and ``description``, and set muxes.
 
         Args:
-            directory: where the three files are.
+            files: the three texts, or the folder where their files are.
             hardware: makes the hardware of such a box.
             extension: reads an extension field by the text that ``registers`` gives it;
                 without one all of them fail.
             version: of the server.
 
         Raises:
-            ConfigError: a file is malformed.
+            ConfigError: a text is malformed.
             ValueError: the version is malformed or too old.
         """
+        if isinstance(files, Path):
+            files = directory_files(files)
         self.version = version
         self.wiring = Wiring(extension or extension_constants({}), features_of(version))
-        loader = Loader(directory, self.wiring)
+        loader = Loader(files, self.wiring)
         loader.load()
         self.metadata = loader.metadata
         self.blocks = _in_order(loader.blocks)

@@ -5,9 +5,9 @@ Source: protocol.md 10.1.
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Protocol
 
@@ -23,8 +23,27 @@ class Line:
     """One line of a file without its indentation, and the deeper lines after it."""
 
     number: int
+    indent: int
     text: str
     children: list[Line] = field(default_factory=list["Line"])
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A text, and what errors call it."""
+
+    title: str
+    read: Callable[[], list[Line]]
+    """Raises ConfigError."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoxFiles:
+    """The three texts that a box is made of."""
+
+    config: Source
+    registers: Source
+    description: Source
 
 
 class LineReader(Protocol):
@@ -35,8 +54,12 @@ class LineReader(Protocol):
         ...
 
 
-def parse_lines(path: Path, content: bytes) -> list[Line]:
-    """Sort the lines of a file by their indentation.
+def parse_lines(title: str, texts: Iterable[str]) -> list[Line]:
+    """Sort lines by their indentation.
+
+    Args:
+        title: what errors call the text.
+        texts: its lines, one character for each byte.
 
     Raises:
         ConfigError: a line is too long or its indentation fits no open level.
@@ -44,62 +67,63 @@ def parse_lines(path: Path, content: bytes) -> list[Line]:
     top: list[Line] = []
     levels: list[tuple[int, list[Line]]] = [(0, top)]
     latest: Line | None = None
-    for number, raw in enumerate(content.decode("latin-1").split("\n"), start=1):
+    for number, raw in enumerate(texts, start=1):
         if len(raw) >= LINE_LIMIT:
-            raise ConfigError(path, number, f"line of {LINE_LIMIT} bytes or more")
+            raise ConfigError(title, f"line of {LINE_LIMIT} bytes or more", line=number)
         text = raw.lstrip(" \t")
         if not text or text.startswith("#"):
             continue
         indent = len(raw) - len(text)
         if indent > levels[-1][0]:
             if latest is None:
-                raise ConfigError(path, number, "the first line is indented")
+                raise ConfigError(title, "the first line is indented", line=number)
             if len(levels) > DEPTH_LIMIT:
-                raise ConfigError(path, number, "too much indentation")
+                raise ConfigError(title, "too much indentation", line=number)
             levels.append((indent, latest.children))
         while indent < levels[-1][0]:
             levels.pop()
         if indent != levels[-1][0]:
-            raise ConfigError(path, number, "indentation matches no line above")
-        latest = Line(number, text)
+            raise ConfigError(title, "indentation matches no line above", line=number)
+        latest = Line(number, indent, text)
         levels[-1][1].append(latest)
     return top
 
 
-def read_lines(path: Path) -> list[Line]:
-    """Read a file of a box.
+@lru_cache(maxsize=16)
+def _cached_lines(path: Path, modified_ns: int, size: int) -> list[Line]:  # noqa: ARG001 (key)
+    return parse_lines(str(path), path.read_bytes().decode("latin-1").split("\n"))
 
-    Raises:
-        ConfigError: the file cannot be read, or `parse_lines` refuses it.
-    """
+
+def _read_lines(path: Path) -> list[Line]:
     try:
-        content = path.read_bytes()
+        status = path.stat()
+        return _cached_lines(path, status.st_mtime_ns, status.st_size)
     except OSError as error:
-        raise ConfigError(path, 0, error.strerror or str(error)) from error
-    return parse_lines(path, content)
+        raise ConfigError(str(path), error.strerror or str(error)) from error
 
 
-def load_lines(path: Path, lines: list[Line], reader: LineReader) -> None:
+def directory_files(directory: Path) -> BoxFiles:
+    """Return the files ``config``, ``registers`` and ``description`` of a folder."""
+    paths = [directory / name for name in ("config", "registers", "description")]
+    return BoxFiles(*(Source(str(path), partial(_read_lines, path)) for path in paths))
+
+
+def load_lines(title: str, lines: list[Line], reader: LineReader) -> None:
     """Give lines to their reader, and the lines below each to what that returns.
 
     Raises:
         ConfigError: a reader refused its line, left some of it, or expected none.
     """
     for line in lines:
-        with located(path, line):
-            cursor = Cursor(line.text)
+        cursor = Cursor(line.text)
+        try:
             below = reader(cursor)
             cursor.end()
-        if line.children and below is None:
-            raise ConfigError(path, line.children[0].number, "nothing can be indented here")
+        except CommandError as error:
+            column = line.indent + cursor.at + 1
+            raise ConfigError(title, error.message, line=line.number, column=column) from error
         if below is not None:
-            load_lines(path, line.children, below)
-
-
-@contextmanager
-def located(path: Path, line: Line) -> Generator[None]:
-    """Turn a refusal into a ConfigError that names the line."""
-    try:
-        yield
-    except CommandError as error:
-        raise ConfigError(path, line.number, error.message) from error
+            load_lines(title, line.children, below)
+        elif line.children:
+            child = line.children[0]
+            raise ConfigError(title, "nothing can be indented here", line=child.number)

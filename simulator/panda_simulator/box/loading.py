@@ -6,13 +6,11 @@ Source: protocol.md 10.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
-from pathlib import Path
 
 from panda_simulator.box.buses import BitOut, ExtOut, PosOut
 from panda_simulator.box.errors import CommandError, ConfigError
 from panda_simulator.box.field import Block, Field, FieldClass, Place
-from panda_simulator.box.files import Line, LineReader, load_lines, read_lines
+from panda_simulator.box.files import BoxFiles, LineReader, Source, load_lines
 from panda_simulator.box.metadata import Metadata
 from panda_simulator.box.muxes import BitMux, PosMux
 from panda_simulator.box.registers import ParamField, ReadField, WriteField
@@ -56,66 +54,63 @@ _CONTROL_REGISTERS: dict[str, tuple[int, ...]] = {
     "NOMINAL_CLOCK": (24,),
     "TABLE_IRQ_STATUS": (25,),
 }
-"""Register, or first and last, of the names that ``*REG`` may have.
+"""Register, or first and last, of the names that ``*REG`` must have, all but some.
 
-None is required: nothing here stands behind them.
+Nothing here stands behind them, but a box without them is none to the server either.
 """
+
+_OPTIONAL_REGISTERS = {"PCAP_TS_SEC", "PCAP_TS_TICKS"}
+_CONTROL_BASE = 0
 
 MOST_INSTANCES = 16
 """Of one block. Source: protocol.md 9."""
 
 
-@lru_cache(maxsize=16)
-def _cached_lines(path: Path, modified_ns: int, size: int) -> list[Line]:  # noqa: ARG001 (key)
-    return read_lines(path)
-
-
-def _lines(path: Path) -> list[Line]:
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise ConfigError(path, 0, error.strerror or str(error)) from error
-    return _cached_lines(path, status.st_mtime_ns, status.st_size)
-
-
 class Loader:
     """Reads the files of one box into blocks."""
 
-    def __init__(self, directory: Path, wiring: Wiring) -> None:
-        self._directory = directory
+    def __init__(self, files: BoxFiles, wiring: Wiring) -> None:
+        self._files = files
         self._wiring = wiring
         self._bases: dict[int, tuple[bool, set[int]]] = {}
         self._constants = set[str]()
+        self._control_registers = set[str]()
         self.blocks: dict[str, Block] = {}
         self.metadata = Metadata(wiring.changes)
 
     def load(self) -> None:
-        """Read all files.
+        """Read all texts.
 
         Raises:
             ConfigError: the first line that is wrong, or what no line assigned.
         """
-        self._load("config", self._config_header)
-        registers = self._load("registers", self._register_header)
-        self._load("description", self._description_header)
-        self._check(registers)
+        self._load(self._files.config, self._config_header)
+        self._load(self._files.registers, self._register_header)
+        self._check_control()
+        self._load(self._files.description, self._description_header)
+        self._check_fields()
 
-    def _load(self, name: str, reader: LineReader) -> Path:
-        path = self._directory / name
-        load_lines(path, _lines(path), reader)
-        return path
+    @staticmethod
+    def _load(source: Source, reader: LineReader) -> None:
+        load_lines(source.title, source.read(), reader)
 
-    def _check(self, registers: Path) -> None:
+    def _check_control(self) -> None:
+        for name in _CONTROL_REGISTERS:
+            if name not in self._control_registers | _OPTIONAL_REGISTERS:
+                raise self._missing(f"register {name} is not in the *REG block")
         if _REQUIRED_CONSTANT not in self._constants:
-            raise ConfigError(registers, 0, f"{_REQUIRED_CONSTANT} is missing")
+            raise self._missing(f"{_REQUIRED_CONSTANT} is missing")
+
+    def _check_fields(self) -> None:
         for block in self.blocks.values():
             if not block.assigned:
-                raise ConfigError(registers, 0, f"no base address for block {block.name}")
+                raise self._missing(f"no base address for block {block.name}")
             for field in block.fields.values():
                 if not field.assigned:
-                    raise ConfigError(
-                        registers, 0, f"no register for field {block.name}.{field.name}"
-                    )
+                    raise self._missing(f"no register for field {block.name}.{field.name}")
+
+    def _missing(self, reason: str) -> ConfigError:
+        return ConfigError(self._files.registers.title, reason)
 
     def _config_header(self, cursor: Cursor) -> LineReader | None:
         if cursor.take("*"):
@@ -155,12 +150,7 @@ class Loader:
 
     def _register_header(self, cursor: Cursor) -> LineReader | None:
         if cursor.take("*"):
-            name = cursor.letters()
-            if name not in {"REG", "DRV"}:
-                raise CommandError("invalid special block")
-            cursor.blanks()
-            cursor.unsigned()
-            return self._control_register if name == "REG" else self._special_register
+            return self._special_header(cursor)
         if "=" in cursor.text:
             return self._constant(cursor)
         block = self._block(cursor)
@@ -184,6 +174,18 @@ class Loader:
 
         return read_field
 
+    def _special_header(self, cursor: Cursor) -> LineReader:
+        name = cursor.letters()
+        cursor.blanks()
+        base = cursor.unsigned()
+        if name == "DRV":
+            return self._special_register
+        if name != "REG":
+            raise CommandError("invalid special block")
+        if base != _CONTROL_BASE:
+            raise CommandError(f"*REG block must have base {_CONTROL_BASE}")
+        return self._control_register
+
     def _assign_base(self, block: Block, cursor: Cursor) -> None:
         shared = cursor.take("S")
         base = cursor.unsigned()
@@ -201,12 +203,17 @@ class Loader:
         value = cursor.unsigned()
         if _CONSTANTS.get(name) != value:
             raise CommandError(f"{name} = {value} is not supported")
+        if name in self._constants:
+            raise CommandError(f"constant {name} repeated")
         self._constants.add(name)
 
     def _control_register(self, cursor: Cursor) -> None:
         name, registers = self._named_registers(cursor)
         if _CONTROL_REGISTERS.get(name) != registers:
             raise CommandError(f"{name} is not that register of *REG")
+        if name in self._control_registers:
+            raise CommandError("register already assigned")
+        self._control_registers.add(name)
 
     def _special_register(self, cursor: Cursor) -> None:
         self._named_registers(cursor)
