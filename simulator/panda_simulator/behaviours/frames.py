@@ -5,7 +5,7 @@ Source: blocks.md 4.3.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from panda_simulator.behaviours.base import HIGHEST, LOWEST, MASK
@@ -36,45 +36,116 @@ class CaptureBus(Protocol):
 class Channel:
     """What is added up of one position; lazily, from change to change."""
 
-    __slots__ = ("added_to", "diff", "highest", "lowest", "squared", "squares", "start", "total",
-                 "value")  # fmt: skip
+    __slots__ = ("_bus", "_index", "_squared", "_start", "_value", "added_to", "diff", "highest",
+                 "lowest", "squares", "total")  # fmt: skip
 
-    def __init__(self, *, squared: bool) -> None:
-        self.squared = squared
-        self.value = self.start = self.added_to = 0
+    def __init__(self, bus: CaptureBus, index: int, *, squared: bool) -> None:
+        self._bus = bus
+        self._index = index
+        self._squared = squared
+        self._value: int = 0
+        self._start: int = 0
+        self.added_to: int = 0
         self.clear()
 
     def clear(self) -> None:
         """Begin a frame."""
-        self.diff = self.total = self.squares = 0
+        self.diff: int = 0
+        self.total: int = 0
+        self.squares: int = 0
         self.lowest, self.highest = HIGHEST, LOWEST
 
-    def add(self, tick: int) -> None:
-        """Add the value once for each tick up to the one before this, all of them gated."""
-        ticks = tick - self.added_to
-        self.total += self.value * ticks
-        if self.squared:
-            self.squares += self.value * self.value * ticks
-        self.added_to = tick
-
-    def take(self, tick: int, value: int) -> None:
-        """Take the value of a gated tick."""
-        self.value = value
+    def open(self, tick: int) -> None:
+        """Begin a stretch of gated ticks."""
+        value = self._value = self._start = self._bus.position(self._index, tick)
         self.added_to = tick
         self.lowest = min(self.lowest, value)
         self.highest = max(self.highest, value)
 
+    def follow(self, tick: int) -> None:
+        """Look at the position at a gated tick; it is called whenever that changes."""
+        value = self._bus.position(self._index, tick)
+        if value != self._value:
+            self._add(tick)
+            self._value = value
+            self.lowest = min(self.lowest, value)
+            self.highest = max(self.highest, value)
 
-_POSITION_WORDS: dict[int, Callable[[Channel, int], int]] = {
-    DIFF: lambda channel, _: channel.diff,
-    SUM_LOW: lambda channel, shift: channel.total >> shift,
-    SUM_HIGH: lambda channel, shift: channel.total >> shift >> 32,
-    MIN: lambda channel, _: channel.lowest,
-    MAX: lambda channel, _: channel.highest,
-    SQUARES_LOW: lambda channel, shift: channel.squares >> shift,
-    SQUARES_MIDDLE: lambda channel, shift: channel.squares >> shift >> 32,
-    SQUARES_HIGH: lambda channel, shift: channel.squares >> shift >> 64,
-}
+    def close(self, tick: int) -> None:
+        """End a stretch with the tick before this."""
+        self._add(tick)
+        self.diff += self._bus.position(self._index, tick) - self._start
+
+    def _add(self, tick: int) -> None:
+        """Add the value once for each tick up to the one before this."""
+        ticks = tick - self.added_to
+        self.total += self._value * ticks
+        if self._squared:
+            self.squares += self._value * self._value * ticks
+        self.added_to = tick
+
+
+class Plan:
+    """Which words of a sample are what: a capture list, sorted by the way to make a word."""
+
+    def __init__(self, entries: Sequence[int], bus: CaptureBus) -> None:
+        self.length = len(entries)
+        self.values: list[tuple[int, int]] = []
+        """Place among the words, and position."""
+        self.differences: list[tuple[int, Channel]] = []
+        self.lowest: list[tuple[int, Channel]] = []
+        self.highest: list[tuple[int, Channel]] = []
+        self.sums: list[tuple[int, Channel, int]] = []
+        """Place among the words, channel, and lowest bit of the word."""
+        self.squares: list[tuple[int, Channel, int]] = []
+        self.stamps: list[tuple[int, int, int]] = []
+        """Place among the words, which time, and lowest bit of the word."""
+        self.durations: list[int] = []
+        self.bits: list[tuple[int, int]] = []
+        """Place among the words, and word of the bit bus."""
+        parts = [(place, entry >> 4 & 63, entry & 15) for place, entry in enumerate(entries)]
+        modes: dict[int, set[int]] = {}
+        for _, index, mode in parts:
+            if index < EXTENSION_BUS and mode != VALUE:
+                modes.setdefault(index, set()).add(mode)
+        channels = {
+            index: Channel(bus, index, squared=not _SQUARES.isdisjoint(used))
+            for index, used in modes.items()
+        }
+        self.channels = list(channels.values())
+        self.added_up = frozenset(i for i, used in modes.items() if not _ADDED_UP.isdisjoint(used))
+        """Positions of which every change matters."""
+        self.followed = [channels[index] for index in sorted(self.added_up)]
+        for place, index, mode in parts:
+            if index >= EXTENSION_BUS:
+                self._extension(place, index - EXTENSION_BUS)
+            elif mode == VALUE:
+                self.values.append((place, index))
+            else:
+                self._position(place, channels[index], mode)
+
+    def _position(self, place: int, channel: Channel, mode: int) -> None:
+        numbers = {DIFF: self.differences, MIN: self.lowest, MAX: self.highest}
+        parts = {
+            SUM_LOW: (self.sums, 0),
+            SUM_HIGH: (self.sums, 32),
+            SQUARES_LOW: (self.squares, 0),
+            SQUARES_MIDDLE: (self.squares, 32),
+            SQUARES_HIGH: (self.squares, 64),
+        }
+        if mode in numbers:
+            numbers[mode].append((place, channel))
+        elif mode in parts:
+            words, bit = parts[mode]
+            words.append((place, channel, bit))
+
+    def _extension(self, place: int, entry: int) -> None:
+        if entry < _GATE_DURATION:
+            self.stamps.append((place, entry // 2, 32 * (entry % 2)))
+        elif entry == _GATE_DURATION:
+            self.durations.append(place)
+        elif entry < _BITS + 4:
+            self.bits.append((place, entry - _BITS))
 
 
 class Frame:
@@ -82,15 +153,7 @@ class Frame:
 
     def __init__(self, entries: Sequence[int], bus: CaptureBus) -> None:
         self._bus = bus
-        self._entries = [(entry >> 4 & 63, entry & 15) for entry in entries]
-        modes: dict[int, set[int]] = {}
-        for index, mode in self._entries:
-            if index < EXTENSION_BUS and mode != VALUE:
-                modes.setdefault(index, set()).add(mode)
-        self._channels = {
-            index: Channel(squared=not _SQUARES.isdisjoint(used)) for index, used in modes.items()
-        }
-        self._added_up = frozenset(i for i, used in modes.items() if not _ADDED_UP.isdisjoint(used))
+        self._plan = Plan(entries, bus)
         self.watched = _NONE
         self._gate = 0
         self.clear()
@@ -105,29 +168,19 @@ class Frame:
         self._start_time = self._end_time = -1
         self._duration = 0
         self._counted_to = 0
-        for channel in self._channels.values():
+        for channel in self._plan.channels:
             channel.clear()
-
-    def advance(self, tick: int) -> None:
-        """Add up the ticks before this one; nothing has changed in them."""
-        if not self._gate:
-            return
-        self._duration += tick - self._counted_to
-        self._counted_to = tick
-        for channel in self._channels.values():
-            channel.add(tick)
 
     def gate(self, tick: int, level: int, time: int) -> None:
         """Take the gate, and the positions, of a tick that is no capture."""
         if level:
-            if not self._gate:
-                self._open(tick, time)
+            if self._gate:
+                for channel in self._plan.followed:
+                    channel.follow(tick)
             else:
-                for index, channel in self._channels.items():
-                    channel.take(tick, self._bus.position(index, tick))
+                self._open(tick, time)
         elif self._gate:
             self._close(tick, time)
-        self._hold(level)
 
     def capture(self, tick: int, level: int, time: int, shift: int) -> list[int]:
         """End the frame with a capture and begin the next; return the sample's words.
@@ -142,42 +195,49 @@ class Frame:
             self._close(tick, time)
         elif level and self._end_time >= 0:
             self._end_time = time
-        words = [self._word(index, mode, tick, time, shift) for index, mode in self._entries]
+        words = self._words(tick, time, shift)
         self._begin()
         if level:
             self._open(tick, time)
-        self._hold(level)
         return words
 
-    def _hold(self, level: int) -> None:
-        self._gate = level
-        self.watched = self._added_up if level else _NONE
-
     def _open(self, tick: int, time: int) -> None:
+        self._gate = 1
+        self.watched = self._plan.added_up
         if self._start_time < 0:
             self._start_time = time
         self._counted_to = tick
-        for index, channel in self._channels.items():
-            channel.take(tick, self._bus.position(index, tick))
-            channel.start = channel.value
+        for channel in self._plan.channels:
+            channel.open(tick)
 
     def _close(self, tick: int, time: int) -> None:
+        self._gate = 0
+        self.watched = _NONE
         self._end_time = time
-        for index, channel in self._channels.items():
-            channel.diff += self._bus.position(index, tick) - channel.start
+        self._duration += tick - self._counted_to
+        for channel in self._plan.channels:
+            channel.close(tick)
 
-    def _word(self, index: int, mode: int, tick: int, time: int, shift: int) -> int:
-        if index >= EXTENSION_BUS:
-            return self._extension_word(index - EXTENSION_BUS, tick, time, shift)
-        if mode == VALUE:
-            return self._bus.position(index, tick) & MASK
-        formula = _POSITION_WORDS.get(mode)
-        return formula(self._channels[index], shift) & MASK if formula else 0
-
-    def _extension_word(self, entry: int, tick: int, time: int, shift: int) -> int:
-        if entry < _GATE_DURATION:
-            stamp = (self._start_time, self._end_time, time)[entry // 2]
-            return stamp >> 32 * (entry % 2) & MASK
-        if entry == _GATE_DURATION:
-            return self._duration >> shift & MASK
-        return self._bus.bits(entry - _BITS, tick) if entry < _BITS + 4 else 0
+    def _words(self, tick: int, time: int, shift: int) -> list[int]:
+        plan, bus = self._plan, self._bus
+        words = [0] * plan.length
+        for place, index in plan.values:
+            words[place] = bus.position(index, tick) & MASK
+        for place, channel in plan.differences:
+            words[place] = channel.diff & MASK
+        for place, channel in plan.lowest:
+            words[place] = channel.lowest & MASK
+        for place, channel in plan.highest:
+            words[place] = channel.highest & MASK
+        for place, channel, bit in plan.sums:
+            words[place] = channel.total >> shift + bit & MASK
+        for place, channel, bit in plan.squares:
+            words[place] = channel.squares >> shift + bit & MASK
+        times = self._start_time, self._end_time, time
+        for place, which, bit in plan.stamps:
+            words[place] = times[which] >> bit & MASK
+        for place in plan.durations:
+            words[place] = self._duration >> shift & MASK
+        for place, word in plan.bits:
+            words[place] = bus.bits(word, tick)
+        return words

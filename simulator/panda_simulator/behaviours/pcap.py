@@ -20,6 +20,7 @@ TOO_CLOSE = 1
 _LATENCY = 4
 _DRAIN = 2
 _NEVER_ENABLED = -1
+_ACTIONS = frozenset(("START_WRITE", "WRITE", "ARM", "DISARM"))
 
 
 class _Sample:
@@ -91,22 +92,23 @@ class Pcap:
 
     def update(self, tick: int, changes: Mapping[str, int]) -> Step:
         """Take one tick (Behaviour.update)."""
-        self._frame.advance(tick)
         now = self._set
         enable = now["ENABLE"]
         now.update(changes)
-        self._write_list(changes)
-        self._arm(tick, changes)
+        if not _ACTIONS.isdisjoint(changes):
+            self._write_list(changes)
+            self._arm(tick, changes)
         if self.active:
             self._follow_enable(tick, enable, now["ENABLE"])
         level = now["TRIG"] & now["ENABLE"]
         triggered = is_edge(now["TRIG_EDGE"], self._trigger_level, level)
         self._trigger_level = level
-        if self.active and now["ENABLE"] and self._end_at is None:
+        if not self.active:
+            return {"ACTIVE": 0, "HEALTH": self.health}, None
+        if now["ENABLE"] and self._end_at is None:
             self._follow_gate(tick, triggered)
-        outputs = {"ACTIVE": int(self.active), "HEALTH": self.health}
-        data = self._word(tick)
-        if data is not None:
+        outputs = {"ACTIVE": 1, "HEALTH": self.health}
+        if self._word_by_word and (data := self._word(tick)) is not None:
             outputs["DATA"] = data
         self._finish(tick, outputs)
         return outputs, self._wake(tick)
@@ -170,8 +172,6 @@ class Pcap:
 
     def _word(self, tick: int) -> int | None:
         """Return the word that comes out at the tick."""
-        if not self._word_by_word:
-            return None
         for sample in self._samples:
             if sample.first <= tick <= sample.last:
                 # with the fault the words of the newer sample are already in place
@@ -189,8 +189,6 @@ class Pcap:
                 self._done.append(struct.pack(f"<{len(words)}I", *words))
 
     def _finish(self, tick: int, outputs: dict[str, int]) -> None:
-        if not self.active:
-            return
         if self._fault_at is not None and tick >= self._fault_at:
             self.health = TOO_CLOSE
             self._end_at = tick
@@ -201,12 +199,12 @@ class Pcap:
             self._samples.clear()
             self.active = False
             self._frame.clear()
-        outputs.update(ACTIVE=int(self.active), HEALTH=self.health)
+            outputs.update(ACTIVE=0, HEALTH=self.health)
 
     def _wake(self, tick: int) -> int | None:
         if not self.active:
             return None
-        word: int | None = None
-        if self._word_by_word and self._samples:
-            word = max(self._samples[0].first, tick + 1)
-        return earliest(self._end_at, self._fault_at, word)
+        if self._word_by_word:
+            word = max(self._samples[0].first, tick + 1) if self._samples else None
+            return earliest(self._end_at, self._fault_at, word)
+        return self._end_at if self._fault_at is None else earliest(self._end_at, self._fault_at)

@@ -5,7 +5,9 @@ All that reaches a block at one tick is collected into one call (blocks.md 7).
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from collections.abc import Callable
+from heapq import heappush
+from typing import TypeAlias
 
 from panda_simulator.behaviours import Behaviour, Track, Watcher
 
@@ -15,6 +17,7 @@ class Instance:
 
     Attributes:
         outputs: every output as it is.
+        after: called with the tick after each call of the block, if set.
         bits: output to its index on the bit bus.
         positions: output to its index on the position bus.
         sources: bit input to bus index and delay in ticks; position input to bus index.
@@ -23,7 +26,7 @@ class Instance:
     """
 
     __slots__ = (
-        "behaviour", "bit_sources", "bits", "block", "inputs", "number", "outputs",
+        "after", "behaviour", "bit_sources", "bits", "block", "number", "outputs",
         "position_sources", "positions", "registers", "tracked", "update", "wake", "watcher",
     )  # fmt: skip
 
@@ -32,6 +35,7 @@ class Instance:
         self.number = number
         self.behaviour = behaviour
         self.update = behaviour.update
+        self.after: Callable[[Instance, int], None] | None = None
         self.watcher = behaviour if isinstance(behaviour, Watcher) else None
         self.outputs: dict[str, int] = {}
         self.registers: dict[str, int] = {}
@@ -43,19 +47,27 @@ class Instance:
         self.wake: int | None = None
 
 
+Calls: TypeAlias = dict[Instance, dict[str, int]]
+
+
 class Agenda:
-    """Ticks in order, each with the blocks to call and their changes."""
+    """Ticks in order, each with the blocks to call and their changes.
+
+    Attributes:
+        ticks: a heap of the ticks that have calls, each once.
+        calls: tick to the calls at it.
+    """
 
     def __init__(self) -> None:
-        self._ticks: list[int] = []
-        self._calls: dict[int, dict[Instance, dict[str, int]]] = {}
+        self.ticks: list[int] = []
+        self.calls: dict[int, Calls] = {}
 
     def at(self, tick: int, instance: Instance) -> dict[str, int]:
         """Return the changes of the call of a block at a tick; makes the call if needed."""
-        calls = self._calls.get(tick)
+        calls = self.calls.get(tick)
         if calls is None:
-            calls = self._calls[tick] = {}
-            heappush(self._ticks, tick)
+            calls = self.calls[tick] = {}
+            heappush(self.ticks, tick)
         changes = calls.get(instance)
         if changes is None:
             changes = calls[instance] = {}
@@ -63,13 +75,9 @@ class Agenda:
 
     def next_tick(self) -> int | None:
         """Return the first tick with a call."""
-        return self._ticks[0] if self._ticks else None
-
-    def pop(self) -> dict[Instance, dict[str, int]]:
-        """Remove the first tick and return its calls."""
-        return self._calls.pop(heappop(self._ticks))
+        return self.ticks[0] if self.ticks else None
 
     def forget(self, instance: Instance, name: str, first: int, last: int) -> None:
         """Drop what was under way to one input between two ticks, both included."""
         for tick in range(first, last + 1):
-            self._calls.get(tick, {}).get(instance, {}).pop(name, None)
+            self.calls.get(tick, {}).get(instance, {}).pop(name, None)

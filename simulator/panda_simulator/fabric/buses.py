@@ -26,6 +26,7 @@ class BitBus:
         self._words = [0] * (BIT_BUS_SIZE // _WORD)
         self._words_before = list(self._words)
         self._word_ticks = [-1] * len(self._words)
+        self._places = [(index // _WORD, 1 << index % _WORD) for index in range(BIT_BUS_SIZE)]
         self.computed: list[tuple[int, Callable[[int], int]]] = []
         """Bits that are functions of the tick while nothing is connected to them."""
 
@@ -35,21 +36,21 @@ class BitBus:
             return
         self.levels[index] = level
         self._changed[index] = True
-        word, bit = divmod(index, _WORD)
+        word, bit = self._places[index]
         if self._word_ticks[word] != tick:
             self._word_ticks[word] = tick
             self._words_before[word] = self._words[word]
-        self._words[word] ^= 1 << bit
+        self._words[word] ^= bit
 
-    def word(self, number: int, tick: int) -> int:
-        """Return bits 32·number … as a block sees them at the tick."""
-        late = self._word_ticks[number] == tick
-        word = self._words_before[number] if late else self._words[number]
+    def seen(self, word: int, tick: int) -> int:
+        """Return bits 32·word … 32·word + 31 as a block sees them at the tick."""
+        late = self._word_ticks[word] == tick
+        bits = self._words_before[word] if late else self._words[word]
         for index, level in self.computed:
-            if index // _WORD == number:
+            if index // _WORD == word:
                 bit = 1 << index % _WORD
-                word = word & ~bit | bit * level(tick - 1)
-        return word
+                bits = bits & ~bit | bit * level(tick - 1)
+        return bits
 
     def snapshot_computed(self, tick: int) -> None:
         """Put computed bits on the bus as they are at a tick."""

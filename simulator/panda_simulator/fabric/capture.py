@@ -13,19 +13,11 @@ from panda_simulator.hardware import CaptureSink, Completion
 
 
 class BusView:
-    """Both buses as PCAP sees them (behaviours.CaptureBus)."""
+    """Both buses as PCAP sees them (behaviours.CaptureBus), with the hop of one tick."""
 
     def __init__(self, bits: BitBus, positions: PositionBus) -> None:
-        self._bits = bits
-        self._positions = positions
-
-    def position(self, index: int, tick: int) -> int:
-        """Return a position with the hop of one tick."""
-        return self._positions.seen(index, tick)
-
-    def bits(self, word: int, tick: int) -> int:
-        """Return a word of bits with the hop of one tick."""
-        return self._bits.word(word, tick)
+        self.position = positions.seen
+        self.bits = bits.seen
 
 
 class Acquisition:

@@ -19,6 +19,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from heapq import heappop
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,7 +87,6 @@ class Fabric:
             for key, instance in self._wiring.instances.items()
             if isinstance(instance.behaviour, TableBlock)
         }
-        self._after: dict[Instance, Callable[[Instance, int], None]] = {}
         for key, instance in self._wiring.instances.items():
             self._prepare(key, instance)
         world.attach(self)
@@ -97,13 +97,13 @@ class Fabric:
         if isinstance(behaviour, Inenc) and key[1] in self._world.encoders:
             behaviour.connect(self._world.encoders[key[1]])
         if behaviour is self._wiring.pcap:
-            self._after[instance] = self._after_pcap
+            instance.after = self._after_pcap
         elif isinstance(behaviour, OutputPort):
-            self._after[instance] = self._after_port
+            instance.after = self._after_port
         elif isinstance(behaviour, TableBlock):
-            self._after[instance] = self._after_table
+            instance.after = self._after_table
         elif isinstance(behaviour, Inenc):
-            self._after[instance] = self._after_encoder
+            instance.after = self._after_encoder
         self._agenda.at(0, instance)
         if LEVEL in behaviour.bit_inputs:
             self._agenda.at(0, instance)[LEVEL] = self._world.level(*key)
@@ -302,11 +302,14 @@ class Fabric:
 
     def _slice(self, tick: int, deadline: float) -> bool:
         """Simulate up to a tick, or to a time of the pace; return whether it came there."""
-        agenda, seconds = self._agenda, self._pace.seconds
-        while (due := agenda.next_tick()) is not None and due <= tick:
-            self._tick = due
-            for instance, changes in agenda.pop().items():
-                self._call(instance, due, changes)
+        ticks, pending, call = self._agenda.ticks, self._agenda.calls, self._call
+        seconds = self._pace.seconds
+        while ticks and ticks[0] <= tick:
+            due = self._tick = heappop(ticks)
+            due_calls = pending.pop(due)
+            self._calls += len(due_calls)
+            for instance, changes in due_calls.items():
+                call(instance, due, changes)
             if seconds() >= deadline:
                 break
         else:
@@ -314,26 +317,20 @@ class Fabric:
         return self._tick >= tick
 
     def _call(self, instance: Instance, tick: int, changes: dict[str, int]) -> None:
-        self._calls += 1
-        for name, track in instance.tracked.items():
-            changes[name] = track.at(tick - 1)
+        if instance.tracked:
+            for name, track in instance.tracked.items():
+                changes[name] = track.at(tick - 1)
         outputs, wake = instance.update(tick, changes)
-        if wake is not None and wake != instance.wake:
-            self._agenda.at(wake, instance)
-        instance.wake = wake
-        known = instance.outputs
-        for name, value in outputs.items():
-            if known.get(name, 0) != value:
-                if name in instance.bits:
-                    self._wiring.put_bit(instance.bits[name], tick, value)
-                elif name in instance.positions:
-                    self._wiring.put_position(instance.positions[name], tick, value)
-            known[name] = value
+        if wake != instance.wake:
+            instance.wake = wake
+            if wake is not None:
+                self._agenda.at(wake, instance)
+        if outputs != instance.outputs:
+            self._wiring.put_out(instance, tick, outputs)
         if instance.tracked:
             self._watch(instance, tick, changes)
-        after = self._after.get(instance)
-        if after:
-            after(instance, tick)
+        if instance.after is not None:
+            instance.after(instance, tick)
 
     def _watch(self, instance: Instance, tick: int, changes: dict[str, int]) -> None:
         """Ask for the ticks at which followed positions will matter to a block again."""

@@ -142,14 +142,23 @@ class Wiring:
         else:
             instance.tracked[name] = track
 
-    def put_bit(self, index: int, tick: int, level: int) -> None:
-        """Put a new level on the bit bus and send it to who is connected."""
+    def put_out(self, instance: Instance, tick: int, outputs: Mapping[str, int]) -> None:
+        """Put what changed of a block's outputs on the buses and send it to who is connected."""
+        known = instance.outputs
+        for name, value in outputs.items():
+            if known.get(name, 0) != value:
+                if name in instance.bits:
+                    self._put_bit(instance.bits[name], tick, value)
+                elif name in instance.positions:
+                    self._put_position(instance.positions[name], tick, value)
+            known[name] = value
+
+    def _put_bit(self, index: int, tick: int, level: int) -> None:
         self.bits.put(index, tick, level)
         for instance, name, hop in self._bit_sinks[index]:
             self._agenda.at(tick + hop, instance)[name] = level
 
-    def put_position(self, index: int, tick: int, value: int) -> None:
-        """Put a new value on the position bus and send it to who is connected."""
+    def _put_position(self, index: int, tick: int, value: int) -> None:
         self.positions.put(index, tick, value)
         for instance, name in self._position_sinks[index]:
             self._agenda.at(tick + _HOP, instance)[name] = value
