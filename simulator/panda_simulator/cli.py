@@ -47,7 +47,13 @@ def serve(
     hardware: Annotated[
         HardwareChoice, typer.Option(help="Blocks that tick, or registers that only remember.")
     ] = HardwareChoice.blocks,
-    speed: Annotated[float, typer.Option(help="Seconds of the box that pass in one.")] = 1.0,
+    speed: Annotated[
+        str,
+        typer.Option(
+            metavar="FACTOR|free",
+            help="Seconds of the box that pass in one; free: as fast as can be, dates from 2000.",
+        ),
+    ] = "1",
     server_version: Annotated[
         str, typer.Option(help=f"What to behave like, from {OLDEST} on, such as 2.1, 3.0 or 4.0.")
     ] = NEWEST,
@@ -72,7 +78,7 @@ def serve(
             host=host,
             control_port=control_port,
             data_port=data_port,
-            speed=speed,
+            speed="free" if speed == "free" else _factor(speed),
             server_version=server_version,
             state=state,
             state_times=StateTimes.parse(state_times),
@@ -82,6 +88,13 @@ def serve(
     except (ConfigError, StateError, OSError, ValueError) as error:
         typer.echo(f"panda-simulator: {error}", err=True)
         raise typer.Exit(1) from error
+
+
+def _factor(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"--speed {text}: it is a number, or free") from None
 
 
 async def _serve(simulator: Simulator) -> None:

@@ -3,6 +3,9 @@
 The fabric asks, and catches up. It is never forced: when a box is wired so busily that
 Python cannot keep up, the real-time clock is set back and simulated time lags behind
 instead of skipping anything.
+
+Dates follow the ticks: what is stamped with a date, and what is stamped with a tick,
+agree to the nanosecond, at whatever speed the simulation runs.
 """
 
 from __future__ import annotations
@@ -13,6 +16,13 @@ from collections.abc import Callable
 from typing import Protocol
 
 TICKS_PER_SECOND = 125_000_000
+TICK_NS = 1_000_000_000 // TICKS_PER_SECOND
+
+FOREVER = 1 << 62
+"""A tick that never comes."""
+
+EPOCH_NS = 946_684_800_000_000_000
+"""The date of tick 0 where nothing depends on the wall clock: 2000-01-01T00:00:00Z."""
 
 
 class Clock(Protocol):
@@ -31,6 +41,18 @@ class Clock(Protocol):
 
     def fall_back(self, tick: int) -> None:
         """Take note that the simulation has come to a tick only and will not hurry."""
+        ...
+
+    def horizon(self) -> int:
+        """Return the tick up to which the simulation may go by itself; `now`, or FOREVER."""
+        ...
+
+    def reached(self, tick: int) -> None:
+        """Take note that the simulation has come to a tick."""
+        ...
+
+    def date_ns(self, tick: int) -> int:
+        """Return the date of a tick, ns since 1970."""
         ...
 
 
@@ -56,6 +78,7 @@ class RealTimeClock:
         self._rate = TICKS_PER_SECOND * speed
         self._seconds = seconds
         self._start = seconds()
+        self._epoch_ns = time.time_ns()
 
     def now(self) -> int:
         """Return the ticks since the start (Clock.now)."""
@@ -70,6 +93,61 @@ class RealTimeClock:
         late = self.now() - tick
         if late > 0:
             self._start += late / self._rate
+
+    def horizon(self) -> int:
+        """Return `now` (Clock.horizon)."""
+        return self.now()
+
+    def reached(self, tick: int) -> None:
+        """Go on by itself (Clock.reached)."""
+
+    def date_ns(self, tick: int) -> int:
+        """Return the date of a tick, counted from that of tick 0 (Clock.date_ns)."""
+        return self._epoch_ns + tick * TICK_NS
+
+
+class FreeRunningClock:
+    """Time goes on from event to event, as fast as they can be simulated.
+
+    It stands while nothing is due to happen, and while it is held: a box without events
+    takes the next command at the very next tick, however long that was in coming, so a
+    run is the same whenever it is repeated.
+    """
+
+    _HELD = 0.001
+    """Seconds after which one who is held looks again."""
+
+    def __init__(self, *, held: Callable[[], bool] = lambda: False) -> None:
+        """Start at tick 0.
+
+        Args:
+            held: tells whether to wait, for somebody who takes the data say.
+        """
+        self.held = held
+        self._tick = 0
+
+    def now(self) -> int:
+        """Return the tick that the simulation has come to (Clock.now)."""
+        return self._tick
+
+    def until(self, tick: int) -> float:
+        """Return nothing to wait for, unless held (Clock.until)."""
+        return self._HELD if tick > self._tick and self.held() else 0.0
+
+    def fall_back(self, tick: int) -> None:
+        """Stay: it is never ahead (Clock.fall_back)."""
+
+    def horizon(self) -> int:
+        """Return FOREVER, unless held (Clock.horizon)."""
+        return self._tick if self.held() else FOREVER
+
+    def reached(self, tick: int) -> None:
+        """Have come there (Clock.reached)."""
+        self._tick = max(self._tick, tick)
+
+    def date_ns(self, tick: int) -> int:
+        """Return the date of a tick, EPOCH_NS being that of tick 0 (Clock.date_ns)."""
+        return EPOCH_NS + tick * TICK_NS
 
 
 class SteppedClock:
@@ -92,6 +170,18 @@ class SteppedClock:
 
     def fall_back(self, tick: int) -> None:
         """Stay: `waits` (Clock.fall_back)."""
+
+    def horizon(self) -> int:
+        """Return `now` (Clock.horizon)."""
+        return self._tick
+
+    def reached(self, tick: int) -> None:
+        """Follow writes, each of which takes a tick (Clock.reached)."""
+        self._tick = max(self._tick, tick)
+
+    def date_ns(self, tick: int) -> int:
+        """Return the date of a tick, EPOCH_NS being that of tick 0 (Clock.date_ns)."""
+        return EPOCH_NS + tick * TICK_NS
 
     def advance_to(self, tick: int) -> None:
         """Set the time.

@@ -69,17 +69,24 @@ class _Session:
 class Server:
     """The two ports of one box."""
 
-    def __init__(self, box: Box, *, send_timeout: float = SEND_TIMEOUT) -> None:
+    def __init__(
+        self,
+        box: Box,
+        *,
+        send_timeout: float = SEND_TIMEOUT,
+        now_ns: Callable[[], int] = time.time_ns,
+    ) -> None:
         """Listen nowhere yet.
 
         Args:
             box: what the clients talk to.
             send_timeout: seconds that one send may take, see `SEND_TIMEOUT`.
+            now_ns: the date, ns since 1970.
         """
         self.box = box
         self.control_port = 0
         self.data_port = 0
-        self.acquisition = Acquisition(box, later=self._later)
+        self.acquisition = Acquisition(box, later=self._later, now_ns=now_ns)
         self.facilities = Facilities(box, self.acquisition, self._who)
         self._send_timeout = send_timeout
         self._listening: list[tuple[_Listener, asyncio.Server]] = []

@@ -15,7 +15,13 @@ from types import TracebackType
 from typing import Any, Literal, ParamSpec, Self, TypedDict, TypeVar, Unpack
 
 from panda_simulator.box import Box, Layout, extension_constants
-from panda_simulator.clock import RealTimeClock
+from panda_simulator.clock import (
+    TICKS_PER_SECOND,
+    Clock,
+    FreeRunningClock,
+    RealTimeClock,
+    SteppedClock,
+)
 from panda_simulator.echo import EchoHardware
 from panda_simulator.fabric import Fabric
 from panda_simulator.hardware import Hardware
@@ -27,6 +33,8 @@ from panda_simulator.world import World
 P = ParamSpec("P")
 T = TypeVar("T")
 HardwareName = Literal["blocks", "echo"]
+Speed = float | Literal["free", "stepped"]
+"""Seconds of the box that pass in one, or how else its time passes."""
 
 DEFAULT_BOX = "pandabox-no-fmc"
 DEFAULT_ROOTFS = "Simulator"
@@ -35,6 +43,9 @@ EXTENSION_CONSTANTS = {"in_temp0": 45_000, "in_voltage0_vccint": 1_000}
 """Values of the operating system, which the blocks do not have; blocks.md 3.5."""
 
 _ECHO_PERIOD = 0.02
+_PATIENT_BLOCKS = 16
+"""How far behind a data client may be before time that runs freely waits for it."""
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -58,7 +69,7 @@ class SimulatorOptions(TypedDict, total=False):
     host: str
     control_port: int
     data_port: int
-    speed: float
+    speed: Speed
     server_version: str
     state: Path | None
     state_times: tuple[float, float, float]
@@ -85,7 +96,7 @@ class Simulator:
         host: str = "127.0.0.1",
         control_port: int = 0,
         data_port: int = 0,
-        speed: float = 1.0,
+        speed: Speed = 1.0,
         server_version: str = NEWEST,
         state: Path | None = None,
         state_times: tuple[float, float, float] = StateTimes(),
@@ -100,7 +111,10 @@ class Simulator:
             host: address to listen on; only this machine can connect by default.
             control_port: 0 is any free port.
             data_port: 0 is any free port.
-            speed: seconds of the box that pass in one second.
+            speed: seconds of the box that pass in one second; "free" for as fast as can be,
+                time standing still while nothing happens; "stepped" for time that only
+                `run_until` and `run_for` let pass. With these two nothing depends on the
+                wall clock, and dates begin at the year 2000.
             server_version: what the server behaves like and calls itself, 2.0 or newer.
             state: file that keeps the settings over restarts; it is replayed now if it
                 is there, and written after changes, by ``*SAVESTATE=`` and at `stop`.
@@ -118,7 +132,7 @@ class Simulator:
         self.host = host
         self.control_port = control_port
         self.data_port = data_port
-        clock = RealTimeClock(speed)
+        clock = self._clock = _clock(speed)
         self.world = World(clock)
 
         def blocks(layout: Layout) -> Fabric:
@@ -139,7 +153,13 @@ class Simulator:
         else:
             self.box = Box(directory, echo, version=server_version)
         self.hardware: Hardware = self.box.hardware
-        self._server = Server(self.box)
+        if hardware == "blocks":
+            self._server = Server(self.box, now_ns=lambda: clock.date_ns(clock.now()))
+        else:
+            self._server = Server(self.box)
+        if isinstance(clock, FreeRunningClock):
+            ring = self._server.acquisition.ring
+            clock.held = lambda: ring.lag > _PATIENT_BLOCKS
         self._server.facilities.rootfs = rootfs
         self._state = self._open_state(state, StateTimes(*state_times)) if state else None
         self._engine: asyncio.Task[None] | None = None
@@ -202,6 +222,33 @@ class Simulator:
         """Stop."""
         await self.stop()
 
+    @property
+    def tick(self) -> int:
+        """The tick that simulated time has come to."""
+        return self._clock.now()
+
+    async def run_until(self, tick: int) -> None:
+        """Let stepped time pass up to a tick; data clients have what was captured by then.
+
+        Raises:
+            RuntimeError: the time of this simulator is not stepped.
+            ValueError: the tick is in the past.
+        """
+        if not isinstance(self._clock, SteppedClock) or not isinstance(self.hardware, Fabric):
+            message = "run_until needs Simulator(speed='stepped') with blocks"
+            raise RuntimeError(message)  # noqa: TRY004  not a wrong argument
+        if tick < self._clock.now():
+            raise ValueError(f"cannot run until tick {tick}: it is {self._clock.now()} already")
+        # in slices, so that clients and their commands get their turn meanwhile
+        while not self.hardware.simulate(tick):  # noqa: ASYNC110  work, not waiting
+            await asyncio.sleep(0)
+        self._server.acquisition.settle()
+        await asyncio.sleep(0)
+
+    async def run_for(self, seconds: float) -> None:
+        """Let stepped time pass; see `run_until`."""
+        await self.run_until(self.tick + round(seconds * TICKS_PER_SECOND))
+
     async def wait_failed(self) -> None:
         """Wait until the hardware fails, which it never should, or the simulator stops."""
         if self._engine is not None:
@@ -243,6 +290,14 @@ async def _end(task: asyncio.Task[None] | None) -> None:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+def _clock(speed: Speed) -> Clock:
+    if speed == "free":
+        return FreeRunningClock()
+    if speed == "stepped":
+        return SteppedClock()
+    return RealTimeClock(float(speed))
 
 
 def _report_failure(engine: asyncio.Task[None]) -> None:

@@ -37,6 +37,10 @@ class Box(Protocol):
         """Learn that the encoder on INENC `number` goes on differently from a tick on."""
         ...
 
+    def wake_at(self, tick: int) -> None:
+        """Let time come to a tick, though no block may have anything to do there."""
+        ...
+
     def level_driven(self, block: str, number: int, level: int) -> None:
         """Learn that an input of the box is driven to a level."""
         ...
@@ -202,6 +206,8 @@ class World:
     def add_axis(self, axis: Axis) -> None:
         """Add an axis."""
         axis.attach(self._begin_change, self._clock.now)
+        # an axis that nobody watches comes to its end as well
+        axis.subscribe(lambda _: self._box.wake_at(axis.motion.end()) if self._box else None)
         self.axes[axis.name] = axis
 
     def connect(self, axis: str, number: int, counts_per_unit: float, offset: float = 0.0) -> None:

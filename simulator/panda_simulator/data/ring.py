@@ -45,6 +45,7 @@ class Ring:
         self.written = 0
         self._margin = margin
         self._blocks: deque[tuple[int, bytes]] = deque(maxlen=blocks)
+        self._waiting: set[Reader] = set()
         self._bytes = 0
 
     def start(self) -> None:
@@ -75,6 +76,21 @@ class Ring:
         """Return a block that is still there, and how many bytes came before it."""
         return self._blocks[number - self.written]
 
+    @property
+    def lag(self) -> int:
+        """Blocks that the slowest reader has still to take."""
+        return max((reader.lag for reader in self._waiting), default=0)
+
+    def enter(self, reader: Reader) -> None:
+        """Count a reader."""
+        self.readers += 1
+        self._waiting.add(reader)
+
+    def forget(self, reader: Reader) -> None:
+        """Count a reader no longer."""
+        self.readers -= 1
+        self._waiting.discard(reader)
+
     def first_block(self) -> int:
         """Return the block that a reader who comes now starts with."""
         if self.written + self._margin + 1 < self.size:
@@ -94,7 +110,7 @@ class Reader:
         self._ring = ring
         self._cycle = ring.cycle
         self._next = 0
-        ring.readers += 1
+        ring.enter(self)
         if ring.state is not State.IDLE:
             ring.active += 1
 
@@ -109,6 +125,13 @@ class Reader:
         """Join the acquisition, and return how many bytes of it are lost to this reader."""
         self._next = self._ring.first_block()
         return self._ring.block(self._next)[0] if self._ring.written else 0
+
+    @property
+    def lag(self) -> int:
+        """Blocks of the acquisition that this reader has still to take."""
+        ring = self._ring
+        taking_part = ring.state is not State.IDLE and ring.cycle == self._cycle
+        return ring.written - self._next if taking_part else 0
 
     @property
     def overrun(self) -> bool:
@@ -135,7 +158,7 @@ class Reader:
 
     def leave(self) -> None:
         """Give up the place."""
-        self._ring.readers -= 1
+        self._ring.forget(self)
         if self._ring.state is not State.IDLE and self._ring.cycle == self._cycle:
             self._ring.active -= 1
             self._ring.retire()

@@ -23,10 +23,17 @@ class BusView:
 class Acquisition:
     """One arming of PCAP, from ARM to its end."""
 
-    def __init__(self, pcap: Pcap, sink: CaptureSink, time_ns: Callable[[], int]) -> None:
+    def __init__(self, pcap: Pcap, sink: CaptureSink, date_ns: Callable[[int], int]) -> None:
+        """Begin with ARM.
+
+        Args:
+            pcap: the block.
+            sink: of who armed it.
+            date_ns: the date of a tick, ns since 1970.
+        """
         self._pcap = pcap
         self._sink = sink
-        self._time_ns = time_ns
+        self._date_ns = date_ns
         self._started = False
         self._armed = False
 
@@ -34,7 +41,7 @@ class Acquisition:
         """Tell the sink what has happened by a tick; return whether it is over."""
         if self._pcap.running and not self._started:
             self._started = True
-            self._sink.started(self._time_ns(), None)
+            self._sink.started(self._date_ns(tick), None)
         if self._pcap.active:
             self._armed = True
             return False

@@ -17,15 +17,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from heapq import heappop
 
 import numpy as np
 from numpy.typing import NDArray
 
-from panda_simulator.behaviours import LEVEL, Inenc, OutputPort, TableBlock
-from panda_simulator.clock import TICKS_PER_SECOND, Clock
+from panda_simulator.behaviours import LEVEL, Inenc, OutputPort, RegisterFile, TableBlock
+from panda_simulator.clock import FOREVER, TICKS_PER_SECOND, Clock
 from panda_simulator.fabric.agenda import Agenda, Instance
 from panda_simulator.fabric.capture import Acquisition
 from panda_simulator.fabric.feeds import Feed
@@ -59,7 +58,6 @@ class Fabric:
         *,
         clock: Clock,
         world: World,
-        time_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         """Make a box in its power-up state.
 
@@ -70,11 +68,9 @@ class Fabric:
             position_index: the same for the position bus.
             clock: that the fabric follows.
             world: around the box.
-            time_ns: wall clock for the start of an acquisition, ns since 1970.
         """
         self._clock = clock
         self._world = world
-        self._time_ns = time_ns
         self._agenda = Agenda()
         self._wiring = Wiring(blocks, bit_index, position_index, self._agenda)
         self._tick = 0
@@ -87,6 +83,7 @@ class Fabric:
             for key, instance in self._wiring.instances.items()
             if isinstance(instance.behaviour, TableBlock)
         }
+        self._alarm = Instance("", 0, RegisterFile())
         for key, instance in self._wiring.instances.items():
             self._prepare(key, instance)
         world.attach(self)
@@ -131,13 +128,17 @@ class Fabric:
         self._slice(tick, math.inf)
         self._deliver()
 
+    def simulate(self, tick: int) -> bool:
+        """Simulate towards a tick for one turn; return whether it came there."""
+        there = self._slice(tick, self._pace.turn())
+        self._deliver()
+        return there
+
     async def run(self) -> None:
         """Follow the clock until cancelled, in slices that leave the event loop responsive."""
         while True:
-            target = self._clock.now()
-            caught_up = self._slice(target, self._pace.turn())
-            self._deliver()
-            if caught_up:
+            target = self._clock.horizon()
+            if self.simulate(target):
                 await self._wait()
             else:
                 self._lag(target)
@@ -222,7 +223,7 @@ class Fabric:
             raise RuntimeError("cannot arm PCAP: an acquisition is running; disarm it first")
         tick = self._begin()
         self._wiring.pcap.load(entries)
-        self._acquisition = Acquisition(self._wiring.pcap, sink, self._time_ns)
+        self._acquisition = Acquisition(self._wiring.pcap, sink, self._clock.date_ns)
         self._write_at(tick, instance, {"ARM": 0})
 
     def disarm(self) -> None:
@@ -248,6 +249,11 @@ class Fabric:
             self._agenda.at(tick, instance)
             self._look_again(instance, tick)
             self._work.set()
+
+    def wake_at(self, tick: int) -> None:
+        """Let time come to a tick at which no block has anything to do (world.Box.wake_at)."""
+        self._agenda.at(max(tick, self._tick + 1), self._alarm)
+        self._work.set()
 
     def level_driven(self, block: str, number: int, level: int) -> None:
         """Drive an input, at a tick of its own (world.Box.level_driven)."""
@@ -313,7 +319,11 @@ class Fabric:
             if seconds() >= deadline:
                 break
         else:
-            self._tick = max(self._tick, tick)
+            if tick < FOREVER:
+                self._tick = max(self._tick, tick)
+            self._clock.reached(self._tick)
+            return True
+        self._clock.reached(self._tick)
         return self._tick >= tick
 
     def _call(self, instance: Instance, tick: int, changes: dict[str, int]) -> None:
