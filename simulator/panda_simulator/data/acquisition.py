@@ -185,10 +185,6 @@ class Acquisition:
         if self._pending and self._capturing:
             self._release()
 
-    def _release_due(self) -> None:
-        self._due = False
-        self.hand_over()
-
     def _release(self) -> None:
         block = bytes(self._pending[: self._block_bytes])
         del self._pending[: self._block_bytes]
