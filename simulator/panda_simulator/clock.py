@@ -114,6 +114,7 @@ class FreeRunningClock:
     run is the same whenever it is repeated.
     """
 
+    waits: bool = True
     _HELD = 0.001
     """Seconds after which one who is held looks again."""
 

@@ -135,7 +135,7 @@ async def test_an_axis_that_nobody_watches_arrives_in_free_time():
 async def captured_in_free_time():
     async with Simulator(speed="free") as simulator, Client(simulator) as client:
         await client.ask(
-            *CLOCKED[1:7], "CLOCK1.PERIOD=1e-4", "PCAP.TRIG=CLOCK1.OUT", "PCAP.GATE=ONE"
+            *CLOCKED[2:6], "CLOCK1.PERIOD=1e-4", "PCAP.TRIG=CLOCK1.OUT", "PCAP.GATE=ONE"
         )
         await client.ask(
             "PULSE1.ENABLE=ONE",
