@@ -34,6 +34,9 @@ from panda_simulator.hardware import CaptureSink
 from panda_simulator.world import World
 
 _MASK = 0xFFFFFFFF
+_SETTLING = 1_000
+"""Calls of blocks that a change may set off before it is taken for something that goes on."""
+
 _TOLERATED_LAG = TICKS_PER_SECOND // 20
 """Ticks that the fabric may be late before it sets the clock back."""
 
@@ -274,8 +277,18 @@ class Fabric:
         again would never be done on a busy box. If the past is too much for one command,
         the change comes next after what was simulated.
         """
+        if self._clock.horizon() >= FOREVER:
+            self._come_to_rest()
         tick = self._next_tick()
         return tick if self._catch_up(tick - 1) else self._tick + 1
+
+    def _come_to_rest(self) -> None:
+        """Let what the change before has set off be over, if it soon is: so the tick of a
+        change does not depend on how fast it came. For time that runs freely.
+        """
+        last = self._calls + _SETTLING
+        while (due := self._agenda.next_tick()) is not None and self._calls < last:
+            self._slice(due, math.inf)
 
     def _catch_up(self, tick: int) -> bool:
         """Simulate up to a tick, as far as there is time; return whether it came there."""
