@@ -283,8 +283,9 @@ class Fabric:
         return tick if self._catch_up(tick - 1) else self._tick + 1
 
     def _come_to_rest(self) -> None:
-        """Let what the change before has set off be over, if it soon is: so the tick of a
-        change does not depend on how fast it came. For time that runs freely.
+        """Let what the change before has set off be over, if it soon is.
+
+        So the tick of a change does not depend on how fast it came, where time runs freely.
         """
         last = self._calls + _SETTLING
         while (due := self._agenda.next_tick()) is not None and self._calls < last:
