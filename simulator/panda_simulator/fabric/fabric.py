@@ -18,16 +18,15 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping, Sequence
-from heapq import heappop
 
 import numpy as np
 from numpy.typing import NDArray
 
-from panda_simulator.behaviours import LEVEL, Inenc, OutputPort, RegisterFile, TableBlock
+from panda_simulator.behaviours import LEVEL, RegisterFile
 from panda_simulator.clock import FOREVER, TICKS_PER_SECOND, Clock
 from panda_simulator.fabric.agenda import Agenda, Instance
 from panda_simulator.fabric.capture import Acquisition
-from panda_simulator.fabric.feeds import Feed
+from panda_simulator.fabric.engine import Engine
 from panda_simulator.fabric.pace import Pace
 from panda_simulator.fabric.wiring import Wiring
 from panda_simulator.hardware import CaptureSink
@@ -76,47 +75,22 @@ class Fabric:
         self._world = world
         self._agenda = Agenda()
         self._wiring = Wiring(blocks, bit_index, position_index, self._agenda)
-        self._tick = 0
-        self._calls = 0
+        self._engine = Engine(self._agenda, self._wiring, world)
         self._pace = Pace()
         self._work = asyncio.Event()
-        self._acquisition: Acquisition | None = None
-        self._feeds = {
-            key: Feed(instance.behaviour)
-            for key, instance in self._wiring.instances.items()
-            if isinstance(instance.behaviour, TableBlock)
-        }
         self._alarm = Instance("", 0, RegisterFile())
-        for key, instance in self._wiring.instances.items():
-            self._prepare(key, instance)
         world.attach(self)
         self.run_until(0)
-
-    def _prepare(self, key: tuple[str, int], instance: Instance) -> None:
-        behaviour = instance.behaviour
-        if isinstance(behaviour, Inenc) and key[1] in self._world.encoders:
-            behaviour.connect(self._world.encoders[key[1]])
-        if behaviour is self._wiring.pcap:
-            instance.after = self._after_pcap
-        elif isinstance(behaviour, OutputPort):
-            instance.after = self._after_port
-        elif isinstance(behaviour, TableBlock):
-            instance.after = self._after_table
-        elif isinstance(behaviour, Inenc):
-            instance.after = self._after_encoder
-        self._agenda.at(0, instance)
-        if LEVEL in behaviour.bit_inputs:
-            self._agenda.at(0, instance)[LEVEL] = self._world.level(*key)
 
     @property
     def tick(self) -> int:
         """The last tick that is simulated completely."""
-        return self._tick
+        return self._engine.tick
 
     @property
     def calls(self) -> int:
         """Calls of blocks so far: the measure of what a simulation costs."""
-        return self._calls
+        return self._engine.calls
 
     # Hardware: time
 
@@ -124,17 +98,17 @@ class Fabric:
         """Catch up with the clock, if there is time for it now (Hardware.advance)."""
         # the target stays: a real clock has gone on a few ticks whenever it is asked again
         self._catch_up(self._clock.now())
-        self._deliver()
+        self._engine.deliver()
 
     def run_until(self, tick: int) -> None:
         """Simulate up to a tick, whatever the clock says and however long it takes."""
-        self._slice(tick, math.inf)
-        self._deliver()
+        self._play(tick)
+        self._engine.deliver()
 
     def simulate(self, tick: int) -> bool:
         """Simulate towards a tick for one turn; return whether it came there."""
-        there = self._slice(tick, self._pace.turn())
-        self._deliver()
+        there = self._play(tick, self._pace.turn())
+        self._engine.deliver()
         return there
 
     async def run(self) -> None:
@@ -176,11 +150,11 @@ class Fabric:
 
     def read_bits(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Return bits and their change flags (Hardware.read_bits)."""
-        return self._wiring.bits.snapshot(self._tick)
+        return self._wiring.bits.snapshot(self._engine.tick)
 
     def read_positions(self) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """Return positions and their change flags (Hardware.read_positions)."""
-        return self._wiring.positions.snapshot(self._tick)
+        return self._wiring.positions.snapshot(self._engine.tick)
 
     # Hardware: tables
 
@@ -192,7 +166,7 @@ class Fabric:
         Raises:
             OSError: ENOMEM or EPIPE, as protocol.md 5.5 has it.
         """
-        feed = self._feeds.get((block, number))
+        feed = self._engine.feeds.get((block, number))
         if feed is None:
             return
         instance = self._wiring.instances[block, number]
@@ -210,7 +184,7 @@ class Fabric:
 
     def queued_words(self, block: str, number: int) -> int:
         """Return words of the table not released (Hardware.queued_words)."""
-        feed = self._feeds.get((block, number))
+        feed = self._engine.feeds.get((block, number))
         return feed.queued_words if feed else 0
 
     # Hardware: capture
@@ -222,11 +196,11 @@ class Fabric:
             RuntimeError: an acquisition is running; nothing has changed.
         """
         instance = self._pcap()
-        if self._acquisition:
+        if self._engine.acquisition:
             raise RuntimeError("cannot arm PCAP: an acquisition is running; disarm it first")
         tick = self._begin()
         self._wiring.pcap.load(entries)
-        self._acquisition = Acquisition(self._wiring.pcap, sink, self._clock.date_ns)
+        self._engine.acquisition = Acquisition(self._wiring.pcap, sink, self._clock.date_ns)
         self._write_at(tick, instance, {"ARM": 0})
 
     def disarm(self) -> None:
@@ -250,12 +224,12 @@ class Fabric:
         instance = self._wiring.instances.get(("INENC", number))
         if instance is not None:
             self._agenda.at(tick, instance)
-            self._look_again(instance, tick)
+            self._engine.look_again(instance, tick)
             self._work.set()
 
     def wake_at(self, tick: int) -> None:
         """Let time come to a tick at which no block has anything to do (world.Box.wake_at)."""
-        self._agenda.at(max(tick, self._tick + 1), self._alarm)
+        self._agenda.at(max(tick, self._engine.tick + 1), self._alarm)
         self._work.set()
 
     def level_driven(self, block: str, number: int, level: int) -> None:
@@ -268,7 +242,7 @@ class Fabric:
     # The engine
 
     def _next_tick(self) -> int:
-        return max(self._clock.now(), self._tick + 1)
+        return max(self._clock.now(), self._engine.tick + 1)
 
     def _begin(self) -> int:
         """Catch up and return the tick of a change that is made now.
@@ -280,22 +254,22 @@ class Fabric:
         if self._clock.horizon() >= FOREVER:
             self._come_to_rest()
         tick = self._next_tick()
-        return tick if self._catch_up(tick - 1) else self._tick + 1
+        return tick if self._catch_up(tick - 1) else self._engine.tick + 1
 
     def _come_to_rest(self) -> None:
         """Let what the change before has set off be over, if it soon is.
 
         So the tick of a change does not depend on how fast it came, where time runs freely.
         """
-        last = self._calls + _SETTLING
-        while (due := self._agenda.next_tick()) is not None and self._calls < last:
-            self._slice(due, math.inf)
+        last = self._engine.calls + _SETTLING
+        while (due := self._agenda.next_tick()) is not None and self._engine.calls < last:
+            self._play(due)
 
     def _catch_up(self, tick: int) -> bool:
         """Simulate up to a tick, as far as there is time; return whether it came there."""
         if self._clock.waits:
-            return self._slice(tick, math.inf)
-        done = self._slice(tick, self._pace.share())
+            return self._play(tick)
+        done = self._play(tick, self._pace.share())
         if not done:
             self._lag(tick)
         self._pace.rest()
@@ -303,8 +277,8 @@ class Fabric:
 
     def _lag(self, target: int) -> None:
         """Leave what is not simulated for later, or set the clock back if it is too much."""
-        if target - self._tick > _TOLERATED_LAG:
-            self._clock.fall_back(self._tick)
+        if target - self._engine.tick > _TOLERATED_LAG:
+            self._clock.fall_back(self._engine.tick)
 
     def _write(self, instance: Instance, changes: dict[str, int]) -> None:
         self._write_at(self._begin(), instance, changes)
@@ -317,91 +291,11 @@ class Fabric:
                 self._agenda.at(tick, instance)[register] = value
             else:
                 writer(value)
-        self._slice(tick, math.inf)
+        self._play(tick)
         self._work.set()
 
-    def _slice(self, tick: int, deadline: float) -> bool:
+    def _play(self, tick: int, deadline: float = math.inf) -> bool:
         """Simulate up to a tick, or to a time of the pace; return whether it came there."""
-        ticks, pending, call = self._agenda.ticks, self._agenda.calls, self._call
-        seconds = self._pace.seconds
-        while ticks and ticks[0] <= tick:
-            due = self._tick = heappop(ticks)
-            due_calls = pending.pop(due)
-            self._calls += len(due_calls)
-            for instance, changes in due_calls.items():
-                call(instance, due, changes)
-            if seconds() >= deadline:
-                break
-        else:
-            if tick < FOREVER:
-                self._tick = max(self._tick, tick)
-            self._clock.reached(self._tick)
-            return True
-        self._clock.reached(self._tick)
-        return self._tick >= tick
-
-    def _call(self, instance: Instance, tick: int, changes: dict[str, int]) -> None:
-        if instance.tracked:
-            for name, track in instance.tracked.items():
-                changes[name] = track.at(tick - 1)
-        outputs, wake = instance.update(tick, changes)
-        if wake != instance.wake:
-            instance.wake = wake
-            if wake is not None:
-                self._agenda.at(wake, instance)
-        if outputs != instance.outputs:
-            self._wiring.put_out(instance, tick, outputs)
-        if instance.tracked:
-            self._watch(instance, tick, changes)
-        if instance.after is not None:
-            instance.after(instance, tick)
-
-    def _watch(self, instance: Instance, tick: int, changes: dict[str, int]) -> None:
-        """Ask for the ticks at which followed positions will matter to a block again."""
-        for name, track in instance.tracked.items():
-            if instance.watcher:
-                low, high = instance.watcher.quiet(name)
-            else:
-                low = high = changes[name]
-            leaves = track.leaves(tick - 1, low, high)
-            if leaves is not None:
-                self._agenda.at(max(leaves + 1, tick + 1), instance)
-
-    def _look_again(self, encoder: Instance, tick: int) -> None:
-        """Call who follows an encoder that goes on differently from a tick on."""
-        for index in encoder.positions.values():
-            self._wiring.positions.flag(index)
-        for follower in self._wiring.followers(encoder.behaviour):
-            self._agenda.at(tick + 1, follower)
-        if self._wiring.pcap.watched and self._wiring.pcap_instance is not None:
-            self._agenda.at(tick + 1, self._wiring.pcap_instance)
-
-    def _after_encoder(self, instance: Instance, tick: int) -> None:
-        if isinstance(instance.behaviour, Inenc) and instance.behaviour.set_at == tick:
-            self._look_again(instance, tick)
-
-    def _after_pcap(self, instance: Instance, tick: int) -> None:
-        pcap, positions = self._wiring.pcap, self._wiring.positions
-        for index in pcap.watched:
-            if (track := positions.tracks.get(index)) is not None:
-                now = track.at(tick - 1)
-                leaves = track.leaves(tick - 1, now, now)
-                if leaves is not None:
-                    self._agenda.at(max(leaves + 1, tick + 1), instance)
-        if self._acquisition and self._acquisition.follow(tick):
-            self._acquisition = None
-
-    def _after_port(self, instance: Instance, tick: int) -> None:
-        level = instance.outputs.get(LEVEL, 0)
-        if level != self._world.level(instance.block, instance.number):
-            self._world.output_changed(instance.block, instance.number, tick, level)
-
-    def _after_table(self, instance: Instance, tick: int) -> None:
-        def strobe(length: int) -> None:
-            self._agenda.at(tick + 1, instance)["TABLE_LENGTH"] = length
-
-        self._feeds[instance.block, instance.number].push(tick + 1, strobe)
-
-    def _deliver(self) -> None:
-        if self._acquisition:
-            self._acquisition.deliver(self._tick)
+        there = self._engine.play(tick, deadline, self._pace.seconds)
+        self._clock.reached(self._engine.tick)
+        return there
