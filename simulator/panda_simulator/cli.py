@@ -33,6 +33,7 @@ class HardwareChoice(Enum):
 
     blocks = "blocks"
     echo = "echo"
+    firehose = "firehose"
 
 
 @app.command()
@@ -57,6 +58,17 @@ def serve(
     server_version: Annotated[
         str, typer.Option(help=f"What to behave like, from {OLDEST} on, such as 2.1, 3.0 or 4.0.")
     ] = NEWEST,
+    firehose: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MBPS",
+            help="Load the data port with samples that count, instead of --hardware; "
+            "0 is as fast as clients take them.",
+        ),
+    ] = None,
+    firehose_samples: Annotated[
+        int | None, typer.Option(help="Samples after which the firehose ends an acquisition.")
+    ] = None,
     state: Annotated[
         Path | None, typer.Option(help="File that keeps the settings over restarts.")
     ] = None,
@@ -74,12 +86,14 @@ def serve(
         simulator = Simulator(
             box,
             config_dir=config_dir,
-            hardware=hardware.value,
+            hardware=hardware.value if firehose is None else "firehose",
             host=host,
             control_port=control_port,
             data_port=data_port,
             speed="free" if speed == "free" else _factor(speed),
             server_version=server_version,
+            firehose=firehose,
+            firehose_samples=firehose_samples,
             state=state,
             state_times=StateTimes.parse(state_times),
             rootfs=rootfs,

@@ -2,8 +2,8 @@
 
 Two things implement `Hardware`: `fabric.Fabric`, whose blocks tick, and
 `echo.EchoHardware`, which only remembers registers as the reference server's own
-simulation does. The server side of the simulator (control port, data port, box)
-knows nothing else about either.
+simulation does, and may have a firehose of samples. The server side of the simulator
+(control port, data port, box) knows nothing else about either.
 
 Registers are addressed by the names of `blocks.md`: a field's own name for
 one-register fields (``("PULSE", 1, "TRIG_EDGE")``); ``NAME_L`` and ``NAME_H``
@@ -66,6 +66,10 @@ class Hardware(Protocol):
 
     def advance(self) -> None:
         """Catch up with the clock; called before the server acts on a request."""
+
+    async def run(self) -> None:
+        """Follow the clock until cancelled; leaves the event loop responsive."""
+        ...
 
     def write_register(self, block: str, number: int, register: str, value: int) -> None:
         """Write an unsigned 32-bit value; being written is a strobe."""

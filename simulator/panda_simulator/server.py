@@ -31,6 +31,9 @@ SEND_TIMEOUT = 10.0
 _TURN = 0.004
 """Seconds after which one client's commands or data let the others have the event loop."""
 
+_PIECE = 1 << 18
+"""Bytes given to the transport at once: it copies what the socket does not take."""
+
 _BACKLOG = 128
 # turns of the event loop from `accept` until asyncio has begun the task of a connection
 _ACCEPT_TURNS = 4
@@ -239,21 +242,23 @@ class Server:
         Raises:
             TimeoutError: the client took nothing for the time of a whole send.
         """
-        if not data:
-            return
-        left = len(data)
-        writer.write(data)
-        while True:
-            try:
-                # not wait_for: in Python 3.11 that loses a cancellation
-                async with asyncio.timeout(self._send_timeout):
-                    await writer.drain()
-            except TimeoutError:
+        for start in range(0, len(data), _PIECE):
+            piece = memoryview(data)[start : start + _PIECE]
+            left = len(piece)
+            writer.write(piece)
+            while not await self._sent(writer):
                 before, left = left, writer.transport.get_write_buffer_size()
                 if left >= before:
-                    raise
-            else:
-                return
+                    raise TimeoutError
+
+    async def _sent(self, writer: asyncio.StreamWriter) -> bool:
+        try:
+            # not wait_for: in Python 3.11 that loses a cancellation
+            async with asyncio.timeout(self._send_timeout):
+                await writer.drain()
+        except TimeoutError:
+            return False
+        return True
 
     def _who(self) -> list[str]:
         return [str(session) for session in self._sessions]

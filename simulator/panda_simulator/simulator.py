@@ -9,10 +9,10 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, ParamSpec, Self, TypedDict, TypeVar, Unpack
+from typing import Literal, ParamSpec, Self, TypedDict, TypeVar, Unpack
 
 from panda_simulator.box import Box, Layout, extension_constants
 from panda_simulator.clock import (
@@ -24,6 +24,7 @@ from panda_simulator.clock import (
 )
 from panda_simulator.echo import EchoHardware
 from panda_simulator.fabric import Fabric
+from panda_simulator.firehose import Firehose
 from panda_simulator.hardware import Hardware
 from panda_simulator.server import Server
 from panda_simulator.state import StateFile, StateTimes
@@ -32,7 +33,7 @@ from panda_simulator.world import World
 
 P = ParamSpec("P")
 T = TypeVar("T")
-HardwareName = Literal["blocks", "echo"]
+HardwareName = Literal["blocks", "echo", "firehose"]
 Speed = float | Literal["free", "stepped"]
 """Seconds of the box that pass in one, or how else its time passes."""
 
@@ -42,7 +43,6 @@ BOXES = Path(__file__).parent / "boxes"
 EXTENSION_CONSTANTS = {"in_temp0": 45_000, "in_voltage0_vccint": 1_000}
 """Values of the operating system, which the blocks do not have; blocks.md 3.5."""
 
-_ECHO_PERIOD = 0.02
 _PATIENT_BLOCKS = 16
 """How far behind a data client may be before time that runs freely waits for it."""
 
@@ -71,6 +71,8 @@ class SimulatorOptions(TypedDict, total=False):
     data_port: int
     speed: Speed
     server_version: str
+    firehose: float | None
+    firehose_samples: int | None
     state: Path | None
     state_times: tuple[float, float, float]
     rootfs: str
@@ -84,7 +86,7 @@ class Simulator:
         data_port: where it listens for data clients, once started.
         box: blocks and fields.
         hardware: what is behind them.
-        world: axes and levels around it; without effect on the "echo" hardware.
+        world: axes and levels around it; without effect on hardware without blocks.
     """
 
     def __init__(
@@ -98,6 +100,8 @@ class Simulator:
         data_port: int = 0,
         speed: Speed = 1.0,
         server_version: str = NEWEST,
+        firehose: float | None = None,
+        firehose_samples: int | None = None,
         state: Path | None = None,
         state_times: tuple[float, float, float] = StateTimes(),
         rootfs: str = DEFAULT_ROOTFS,
@@ -107,7 +111,8 @@ class Simulator:
         Args:
             box: name of a built-in box.
             config_dir: files of another box, instead of a built-in one.
-            hardware: "blocks" that tick, or "echo" that only remembers registers.
+            hardware: "blocks" that tick, "echo" that only remembers registers, or "firehose"
+                that does so and loads the data port.
             host: address to listen on; only this machine can connect by default.
             control_port: 0 is any free port.
             data_port: 0 is any free port.
@@ -116,6 +121,9 @@ class Simulator:
                 `run_until` and `run_for` let pass. With these two nothing depends on the
                 wall clock, and dates begin at the year 2000.
             server_version: what the server behaves like and calls itself, 2.0 or newer.
+            firehose: MB/s of raw samples while armed; 0, as not given, is as fast as the
+                slowest client takes them.
+            firehose_samples: after which an acquisition ends; None goes on until disarmed.
             state: file that keeps the settings over restarts; it is replayed now if it
                 is there, and written after changes, by ``*SAVESTATE=`` and at `stop`.
             state_times: seconds between looks for changes, from a change to writing, and
@@ -125,8 +133,8 @@ class Simulator:
         Raises:
             ConfigError: a file of the box is malformed.
             StateError: the state file cannot be read, or cannot be written where it is.
-            ValueError: there is no such box, the speed is not positive, or the version is
-                malformed or too old.
+            ValueError: there is no such box, the speed is not positive, the version is
+                malformed or too old, or a firehose is not one that can be.
         """
         directory = config_dir or box_directory(box)
         self.host = host
@@ -144,14 +152,17 @@ class Simulator:
                 world=self.world,
             )
 
-        def echo(layout: Layout) -> EchoHardware:  # noqa: ARG001 (no blocks)
-            return EchoHardware()
+        def registers(layout: Layout) -> EchoHardware:  # noqa: ARG001 (no blocks)
+            return EchoHardware(source)
 
-        if hardware == "blocks":
-            extension = extension_constants(EXTENSION_CONSTANTS)
-            self.box = Box(directory, blocks, extension, version=server_version)
-        else:
-            self.box = Box(directory, echo, version=server_version)
+        source = None
+        if hardware == "firehose":
+            source = Firehose(firehose or 0, firehose_samples)
+        elif firehose is not None or firehose_samples is not None:
+            raise ValueError(f"a firehose needs hardware 'firehose', not {hardware!r}")
+        make = blocks if hardware == "blocks" else registers
+        extension = None if hardware == "echo" else extension_constants(EXTENSION_CONSTANTS)
+        self.box = Box(directory, make, extension, version=server_version)
         self.hardware: Hardware = self.box.hardware
         if hardware == "blocks":
             self._server = Server(self.box, now_ns=lambda: clock.date_ns(clock.now()))
@@ -183,7 +194,7 @@ class Simulator:
         self.data_port = self._server.data_port
         self._loop = asyncio.get_running_loop()
         self._thread = threading.current_thread()
-        self._engine = asyncio.create_task(self._run_hardware())
+        self._engine = asyncio.create_task(self.hardware.run())
         self._engine.add_done_callback(_report_failure)
         if self._state is not None:
             self._keeper = asyncio.create_task(self._state.run())
@@ -273,16 +284,6 @@ class Simulator:
         state.restore()
         self._server.facilities.save_state = state.save
         return state
-
-    def _run_hardware(self) -> Coroutine[Any, Any, None]:
-        if isinstance(self.hardware, Fabric):
-            return self.hardware.run()
-        return self._poll_hardware()
-
-    async def _poll_hardware(self) -> None:
-        while True:
-            self.hardware.advance()
-            await asyncio.sleep(_ECHO_PERIOD)
 
 
 async def _end(task: asyncio.Task[None] | None) -> None:

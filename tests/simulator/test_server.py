@@ -12,6 +12,7 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from panda_simulator import Simulator, serve_in_thread
+from panda_simulator.echo import EchoHardware
 
 FULL_BLOCK = bytes(1 << 21)
 BUSY = "ERR Unexpected error at data_server.c:254"
@@ -131,7 +132,8 @@ async def test_a_client_is_served_between_the_commands_of_another():
 
 async def test_words_that_waited_when_the_simulator_stopped_arrive_after_it_starts_again():
     simulator = Simulator(hardware="echo")
-    simulator.hardware.advance = lambda: None
+    assert isinstance(simulator.hardware, EchoHardware)
+    simulator.hardware._source.advance = lambda: None
     for number in range(3):
         async with simulator:
             if not number:

@@ -186,10 +186,10 @@ async def test_stopping_closes_connections_in_the_middle_of_an_acquisition():
 async def test_hardware_that_fails_is_reported_when_the_simulator_stops(caplog):
     simulator = Simulator(hardware="echo")
 
-    def fail() -> None:
+    async def fail() -> None:
         raise RuntimeError("broken")
 
-    simulator.hardware.advance = fail
+    simulator.hardware.run = fail
     await simulator.start()
     await simulator.wait_failed()
     await asyncio.sleep(0)

@@ -130,6 +130,11 @@ class Acquisition:
         return self._bytes // self.plan.raw_bytes if self.plan else 0
 
     @property
+    def backlog(self) -> int | None:
+        """Blocks that the slowest reader has still to take; None if nobody reads."""
+        return self.ring.lag if self.ring.active else None
+
+    @property
     def completion(self) -> str:
         """``Busy``, or how the last acquisition ended."""
         return "Busy" if self._capturing else self.reason
@@ -154,9 +159,13 @@ class Acquisition:
 
     def samples(self, data: bytes) -> None:
         """Take words; blocks go out when full, and at most every 100 ms (CaptureSink)."""
-        self._pending += data
-        while len(self._pending) >= self._block_bytes:
+        rest = memoryview(data)
+        while len(self._pending) + len(rest) >= self._block_bytes:
+            room = self._block_bytes - len(self._pending)
+            self._pending += rest[:room]
+            rest = rest[room:]
             self._release()
+        self._pending += rest
         if not self._pending or self._due:
             return
         wait = self._released_at + BLOCK_SECONDS - self._clock()
@@ -186,8 +195,8 @@ class Acquisition:
             self._release()
 
     def _release(self) -> None:
-        block = bytes(self._pending[: self._block_bytes])
-        del self._pending[: self._block_bytes]
+        block = bytes(self._pending)
+        self._pending.clear()
         self._bytes += len(block)
         self._released_at = self._clock()
         self.ring.write(block)

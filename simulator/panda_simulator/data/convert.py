@@ -17,7 +17,9 @@ from panda_simulator.box.capture import CapturedColumn, CapturePlan, ColumnGroup
 from panda_simulator.box.text import format_real
 from panda_simulator.data.options import Process
 
-_BASE64_BYTES: Final = 57
+_BASE64_CHARACTERS: Final = 76
+_HEX_PREFIX: Final = b" 0x"
+_HEX_DIGITS: Final = 8
 _LIMIT32: Final = 1 << 32
 _MASK64: Final = (1 << 64) - 1
 _MASK96: Final = (1 << 96) - 1
@@ -64,13 +66,22 @@ def convert(plan: CapturePlan, process: Process, samples: bytes) -> bytes:
     if process is Process.RAW:
         return samples
     words = np.frombuffer(samples, "<u4").reshape(-1, len(plan.entries))
-    columns = _scaled_columns if process is Process.SCALED else _integer_columns
-    parts = list[NDArray[np.uint8]]()
-    with np.errstate(all="ignore"):
-        for values in columns(plan, words):
-            # a column of n numbers is n rows of bytes
-            parts.append(np.ascontiguousarray(values).view(np.uint8).reshape(len(words), -1))
+    if process is Process.SCALED:
+        return _scale(plan, words)
+    # a column of n numbers is n rows of bytes
+    parts = [
+        np.ascontiguousarray(values).view(np.uint8).reshape(len(words), -1)
+        for values in _integer_columns(plan, words)
+    ]
     return np.hstack(parts).tobytes() if parts else b""
+
+
+def _scale(plan: CapturePlan, words: NDArray[np.uint32]) -> bytes:
+    rows = np.empty(len(words), sample_dtype(plan, Process.SCALED))
+    with np.errstate(all="ignore"):
+        for name, values in zip(rows.dtype.names or (), _scaled_columns(plan, words), strict=True):
+            rows[name] = values
+    return rows.tobytes()
 
 
 def _split(
@@ -93,7 +104,7 @@ def _scaled_columns(plan: CapturePlan, words: NDArray[np.uint32]) -> Iterator[ND
     counts = _counts(plan, words)
     for column, mine in _split(plan, words):
         if column.group is ColumnGroup.UNSCALED:
-            yield mine[:, 0].astype("<u4")
+            yield mine[:, 0]
         elif column.group is ColumnGroup.SCALED32:
             yield _scaled(column, mine[:, 0].view("<i4"))
         elif column.group is ColumnGroup.SCALED64:
@@ -119,7 +130,7 @@ def _int64(words: NDArray[np.uint32]) -> NDArray[np.int64]:
 
 
 def _scaled(column: CapturedColumn, values: NDArray[np.signedinteger]) -> NDArray[np.float64]:
-    return (column.scale * values.astype(np.float64) + column.offset).astype("<f8")
+    return column.scale * values.astype(np.float64) + column.offset
 
 
 def _averages(
@@ -166,14 +177,29 @@ def standard_deviation(count: int, total: int, squares: int) -> float:
 def to_ascii(plan: CapturePlan, process: Process, data: bytes) -> bytes:
     """Write converted samples as lines of numbers."""
     if process is Process.RAW and plan.features.raw_text_words:
-        words = np.frombuffer(data, "<u4").reshape(-1, len(plan.entries))
-        line = " 0x%08x" * words.shape[1] + "\n"
-        return "".join(line % tuple(row) for row in words.tolist()).encode("ascii")
-    dtype = sample_dtype(plan, process)
-    kinds = [dtype[name].kind for name in dtype.names or ()]
-    line = "".join(" %s" if kind == "f" else " %d" for kind in kinds) + "\n"
-    rows = np.frombuffer(data, dtype).tolist()
-    return "".join(line % _texts(row) for row in rows).encode("ascii")
+        return _hexadecimal(np.frombuffer(data, "<u4").reshape(-1, len(plan.entries)))
+    rows = np.frombuffer(data, sample_dtype(plan, process))
+    names = rows.dtype.names or ()
+    reals = [name for name in names if rows.dtype[name].kind == "f"]
+    if any(np.any(np.isnan(rows[name]) & np.signbit(rows[name])) for name in reals):
+        # Python does not write the sign of a NaN
+        numbers = "".join(" %s" if name in reals else " %d" for name in names)
+        lines = [numbers % _texts(row) for row in rows.tolist()]
+    else:
+        numbers = "".join(" %.10g" if name in reals else " %d" for name in names)
+        lines = [numbers % row for row in rows.tolist()]
+    return "".join(f"{line}\n" for line in lines).encode("ascii")
+
+
+def _hexadecimal(words: NDArray[np.uint32]) -> bytes:
+    """Write rows of words as lines of `` 0x%08x``."""
+    rows, columns = words.shape
+    digits = np.frombuffer(words.astype(">u4").tobytes().hex().encode("ascii"), np.uint8)
+    cells = np.empty((rows, columns, len(_HEX_PREFIX) + _HEX_DIGITS), np.uint8)
+    cells[:, :, : len(_HEX_PREFIX)] = np.frombuffer(_HEX_PREFIX, np.uint8)
+    cells[:, :, len(_HEX_PREFIX) :] = digits.reshape(rows, columns, _HEX_DIGITS)
+    ends = np.full((rows, 1), ord("\n"), np.uint8)
+    return np.hstack((cells.reshape(rows, -1), ends)).tobytes()
 
 
 def _texts(row: tuple[float, ...]) -> tuple[int | str, ...]:
@@ -182,7 +208,11 @@ def _texts(row: tuple[float, ...]) -> tuple[int | str, ...]:
 
 def to_base64(data: bytes) -> bytes:
     """Write bytes as lines of base64, each with a NUL before its end."""
-    return b"".join(
-        b" " + base64.b64encode(data[start : start + _BASE64_BYTES]) + b"\0\n"
-        for start in range(0, len(data), _BASE64_BYTES)
-    )
+    text = np.frombuffer(base64.b64encode(data), np.uint8)
+    whole = len(text) - len(text) % _BASE64_CHARACTERS
+    lines = np.empty((whole // _BASE64_CHARACTERS, _BASE64_CHARACTERS + 3), np.uint8)
+    lines[:, 0] = ord(" ")
+    lines[:, 1:-2] = text[:whole].reshape(-1, _BASE64_CHARACTERS)
+    lines[:, -2:] = 0, ord("\n")
+    rest = text[whole:].tobytes()
+    return lines.tobytes() + (b" " + rest + b"\0\n" if rest else b"")

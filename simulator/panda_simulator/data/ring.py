@@ -154,6 +154,7 @@ class Reader:
         """Be done with this acquisition, and wait for the next."""
         self._ring.active -= 1
         self._cycle = self._ring.cycle + 1
+        self._next = 0
         self._ring.retire()
 
     def leave(self) -> None:

@@ -113,6 +113,7 @@ class Fabric:
 
     async def run(self) -> None:
         """Follow the clock until cancelled, in slices that leave the event loop responsive."""
+        self._work = asyncio.Event()  # it belongs to the loop that runs now
         while True:
             target = self._clock.horizon()
             if self.simulate(target):
