@@ -47,7 +47,8 @@ def address(host_kind: str, request: pytest.FixtureRequest) -> Iterator[Address]
 def box(address: Address, request: pytest.FixtureRequest) -> Iterator[Survey]:
     """What the box under test has; afterwards it must be set as before."""
     given = request.config.getoption("--panda")
-    survey = Survey(address, ours=not given or bool(request.config.getoption("--scratch")))
+    scratch = bool(request.config.getoption("--scratch"))
+    survey = Survey(address, ours=scratch or not given, simulated=not given)
     before = settings(survey)
     yield survey
     changed = list(differences(before, settings(survey)))

@@ -38,7 +38,7 @@ class Rig:
         if not self.idle:
             self.control.close()
             pytest.skip("this box is acquiring for somebody")
-        self.strangers = self.readers
+        self.strangers = box.strangers(self.control)
         keep.capture()
 
     @property

@@ -5,6 +5,7 @@ Source: protocol.md 2.3 (`*BLOCKS`), 3.1, 4.1.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -48,12 +49,13 @@ class Field:
 class Survey:
     """Blocks, fields and lists of one box, asked for when needed."""
 
-    def __init__(self, address: Address, *, ours: bool) -> None:
+    def __init__(self, address: Address, *, ours: bool, simulated: bool = False) -> None:
         """Ask for blocks and fields.
 
         Args:
             address: where the box is.
             ours: whether it may be changed in ways that cannot be put back.
+            simulated: whether it is a simulator made for this run.
         """
         self.address = address
         self.ours = ours
@@ -74,6 +76,16 @@ class Survey:
             self.captured = control.lines("*CAPTURE.*")
             self.positions = control.lines("*POSITIONS")
             self.bits = control.lines("*BITS")
+            time.sleep(0 if simulated else 0.3)  # those of an earlier run may just have left
+            self._strangers = data_clients(control)
+
+    def strangers(self, control: Control) -> int:
+        """Count the data clients that are not ours; ours may take 200 ms to be forgotten."""
+        deadline = time.monotonic() + 1.0
+        while (count := data_clients(control)) > self._strangers and time.monotonic() < deadline:
+            time.sleep(0.01)
+        self._strangers = count
+        return count
 
     def of(self, info: str) -> list[Field]:
         """All fields of ``class`` or ``class subtype``; the quiet ones first."""
@@ -120,6 +132,11 @@ class Survey:
         with Control(self.address) as control:
             replies = control.ask_all(f"*METADATA.{key}?" for key in self.metadata)
         return {r.removeprefix("OK =") for r in replies if isinstance(r, str)}
+
+
+def data_clients(control: Control) -> int:
+    """Data clients past their option line."""
+    return int(control.value("*PCAP.STATUS").split(" ")[1])
 
 
 def readable(control: Control, target: str) -> bool:

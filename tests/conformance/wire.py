@@ -10,6 +10,7 @@ import re
 import select
 import socket
 import struct
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
@@ -57,6 +58,7 @@ class Connection:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
         self.at = 0
+        self._served = False
 
     def __enter__(self) -> Self:
         return self
@@ -81,12 +83,20 @@ class Connection:
         self.socket.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
+        self._settle()
         self.socket.close()
 
     def reset(self) -> None:
         """Close with RST."""
+        self._settle()
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
+
+    def _settle(self) -> None:
+        """Let the server begin: 4.1 hangs if a client has gone before its session has begun."""
+        if not self._served and self.socket.fileno() >= 0:
+            self._served = True
+            time.sleep(0.05)
 
     def arrives(self, seconds: float) -> bool:
         """Tell whether a byte or the end comes within a time."""
@@ -100,6 +110,7 @@ class Connection:
             raise HungUpError("reset by the server") from error
         if not data:
             raise HungUpError("closed by the server")
+        self._served = True
         self.buffer = self.buffer[self.at :] + data
         self.at = 0
 
@@ -186,14 +197,14 @@ class Control(Connection):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column as a header announces it."""
+    """A column as a header announces it; words of bits have no scaling."""
 
     name: str
     type: str
     capture: str
-    scale: str | None
-    offset: str | None
-    units: str | None
+    scale: str
+    offset: str
+    units: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +280,7 @@ def _plain(raw: bytes, lines: list[str]) -> Header:
     for line in lines[at + 1 :]:
         match = _TEXT_COLUMN.fullmatch(line)
         assert match, line
-        columns.append(Column(*match.groups()))
+        columns.append(Column(*match.groups(default="")))
     return Header(raw, attributes, tuple(columns))
 
 
@@ -283,6 +294,6 @@ def _xml(raw: bytes, lines: list[str]) -> Header:
     for line in lines[3:-2]:
         match = _XML_COLUMN.fullmatch(line)
         assert match, line
-        columns.append(Column(*match.groups()))
+        columns.append(Column(*match.groups(default="")))
     attributes = dict(re.findall(r'(\w+)="([^"]*)"', data[1]))
     return Header(raw, attributes, tuple(columns))
