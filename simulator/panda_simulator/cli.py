@@ -15,8 +15,10 @@ from typing import Annotated
 
 import typer
 
-from panda_simulator.box import ConfigError
-from panda_simulator.simulator import DEFAULT_BOX, DEFAULT_ROOTFS, Simulator
+from panda_simulator.box import Box, ConfigError
+from panda_simulator.builtin import DEFAULT_BOX, box_directory, box_names
+from panda_simulator.echo import EchoHardware
+from panda_simulator.simulator import DEFAULT_ROOTFS, Simulator
 from panda_simulator.state import StateError, StateTimes
 from panda_simulator.versions import NEWEST, OLDEST
 
@@ -41,7 +43,9 @@ def serve(
     control_port: Annotated[int, typer.Option(min=0, max=65535, help="0 is any free port.")] = 8888,
     data_port: Annotated[int, typer.Option(min=0, max=65535, help="0 is any free port.")] = 8889,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    box: Annotated[str, typer.Option(help="Name of a built-in box.")] = DEFAULT_BOX,
+    box: Annotated[
+        str, typer.Option(help=f"Name of a built-in box: {', '.join(box_names())}.")
+    ] = DEFAULT_BOX,
     config_dir: Annotated[
         Path | None, typer.Option(help="Box files (config, registers, description) to use instead.")
     ] = None,
@@ -126,6 +130,16 @@ async def _serve(simulator: Simulator) -> None:
         _, left = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for task in left:
             task.cancel()
+
+
+@app.command()
+def boxes() -> None:
+    """List the built-in boxes, with their blocks and how many there are of each."""
+    for name in box_names():
+        box = Box(box_directory(name), lambda _: EchoHardware())
+        counts = sorted((block.name, block.count) for block in box.blocks.values())
+        listed = ", ".join(f"{block} {count}" for block, count in counts)
+        typer.echo(f"{name}: {len(counts)} kinds of blocks: {listed}")
 
 
 @app.command()

@@ -14,7 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, ParamSpec, Self, TypedDict, TypeVar, Unpack
 
-from panda_simulator.box import Box, Layout, extension_constants
+from panda_simulator.box import Box, Layout
+from panda_simulator.box.extension import Recollection
+from panda_simulator.builtin import DEFAULT_BOX, box_directory
 from panda_simulator.clock import (
     TICKS_PER_SECOND,
     Clock,
@@ -37,28 +39,21 @@ HardwareName = Literal["blocks", "echo", "firehose"]
 Speed = float | Literal["free", "stepped"]
 """Seconds of the box that pass in one, or how else its time passes."""
 
-DEFAULT_BOX = "pandabox-no-fmc"
 DEFAULT_ROOTFS = "Simulator"
-BOXES = Path(__file__).parent / "boxes"
-EXTENSION_CONSTANTS = {"in_temp0": 45_000, "in_voltage0_vccint": 1_000}
+SENSORS = {
+    "in_temp0": 45_000,
+    "in_temp7": 45_000,
+    "in_temp20": 45_000,
+    "in_voltage0_vccint": 1_000,
+    "in_voltage2": 850,
+    "in_voltage18": 850,
+}
 """Values of the operating system, which the blocks do not have; blocks.md 3.5."""
 
 _PATIENT_BLOCKS = 16
 """How far behind a data client may be before time that runs freely waits for it."""
 
 _LOG = logging.getLogger(__name__)
-
-
-def box_directory(name: str) -> Path:
-    """Return where the files of a built-in box are.
-
-    Raises:
-        ValueError: there is no such box.
-    """
-    known = sorted(path.name for path in BOXES.iterdir() if path.is_dir())
-    if name not in known:
-        raise ValueError(f"no built-in box {name!r}: choose one of {', '.join(known)}")
-    return BOXES / name
 
 
 class SimulatorOptions(TypedDict, total=False):
@@ -109,7 +104,7 @@ class Simulator:
         """Read the files of the box; nothing listens yet.
 
         Args:
-            box: name of a built-in box.
+            box: name of a built-in box (`panda_simulator.builtin.box_names`).
             config_dir: files of another box, instead of a built-in one.
             hardware: "blocks" that tick, "echo" that only remembers registers, or "firehose"
                 that does so and loads the data port.
@@ -161,7 +156,7 @@ class Simulator:
         elif firehose is not None or firehose_samples is not None:
             raise ValueError(f"a firehose needs hardware 'firehose', not {hardware!r}")
         make = blocks if hardware == "blocks" else registers
-        extension = None if hardware == "echo" else extension_constants(EXTENSION_CONSTANTS)
+        extension = None if hardware == "echo" else Recollection(SENSORS)
         self.box = Box(directory, make, extension, version=server_version)
         self.hardware: Hardware = self.box.hardware
         if hardware == "blocks":

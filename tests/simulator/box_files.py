@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from panda_simulator.box import Box
+from panda_simulator.builtin import box_directory
 from panda_simulator.echo import EchoHardware
-from panda_simulator.simulator import box_directory
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 EVERY_CLASS = TRANSCRIPTS / "every_class"
 
 
-def echo_box(directory: Path | None = None) -> Box:
-    return Box(directory or box_directory("pandabox-no-fmc"), lambda _: EchoHardware())
+def echo_box(directory: Path | None = None, **options) -> Box:
+    return Box(directory or box_directory("pandabox-no-fmc"), lambda _: EchoHardware(), **options)
 
 
 def exchanges(name: str) -> Iterator[tuple[str, list[str], list[str]]]:

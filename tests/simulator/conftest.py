@@ -16,7 +16,7 @@ BLOCKS = {
     "TTLIN": 6, "TTLOUT": 10, "INENC": 4, "OUTENC": 4, "PCAP": 1, "BITS": 1, "CALC": 2,
     "CLOCK": 2, "COUNTER": 8, "DIV": 2, "FILTER": 2, "LUT": 8, "PCOMP": 2, "PULSE": 4,
     "SEQ": 2, "PGEN": 2, "SRGATE": 4, "SYSTEM": 1, "SFP2_SYNC_IN": 1, "SFP2_SYNC_OUT": 1,
-    "FUTURE": 1,
+    "FMC_24V_IN": 1, "FMC_24V_OUT": 1, "FUTURE": 1,
 }  # fmt: skip
 _BITS = {
     "TTLIN": ["VAL"], "INENC": ["A", "B", "Z", "DATA", "CONN"], "OUTENC": ["CLK"],
@@ -24,7 +24,7 @@ _BITS = {
     "COUNTER": ["CARRY"], "DIV": ["OUTD", "OUTN"], "FILTER": ["READY"], "LUT": ["OUT"],
     "PCOMP": ["ACTIVE", "OUT"], "PULSE": ["OUT"],
     "SEQ": ["ACTIVE", "OUTA", "OUTB", "OUTC", "OUTD", "OUTE", "OUTF"], "PGEN": ["ACTIVE"],
-    "SRGATE": ["OUT"],
+    "SRGATE": ["OUT"], "FMC_24V_IN": [f"VAL{channel}" for channel in range(1, 9)],
 }  # fmt: skip
 _POSITIONS = {
     "INENC": ["VAL"], "CALC": ["OUT"], "COUNTER": ["OUT"], "FILTER": ["OUT"], "PGEN": ["OUT"],

@@ -18,14 +18,6 @@ def files(tmp_path):
     return tmp_path
 
 
-def test_the_built_in_box_is_complete():
-    box = echo_box()
-    fields = [field for block in box.blocks.values() for field in block.fields.values()]
-    assert (len(box.blocks), len(fields)) == (24, 257)
-    assert all(block.description for block in box.blocks.values())
-    assert all(field.description for field in fields)
-
-
 def test_blank_lines_and_comments_do_not_count():
     lines = parse_lines("config", ["A", "", "  # no", "\tB", "\tC", "\t    D", "E", ""])
     assert [(line.text, line.number) for line in lines] == [("A", 1), ("E", 7)]
@@ -138,3 +130,28 @@ def test_registers_of_the_time_of_day_are_optional(files):
     lines = path.read_text("utf-8").splitlines(keepends=True)
     path.write_text("".join(line for line in lines if "PCAP_TS" not in line), "utf-8")
     assert echo_box(files).blocks
+
+
+@pytest.mark.parametrize(
+    ("version", "missing", "accepted"),
+    [
+        ("4.1", "TABLE_IRQ_STATUS", False),
+        ("4.0", "TABLE_IRQ_STATUS", True),
+        ("4.0", "NOMINAL_CLOCK", False),
+        ("3.0b1", "NOMINAL_CLOCK", True),
+        ("3.0b1", "FPGA_CAPABILITIES", False),
+        ("3.0a1", "FPGA_CAPABILITIES", True),
+        ("3.0b1", "DRIVER_COMPAT_VERSION", False),
+        ("3.0a1", "DRIVER_COMPAT_VERSION", True),
+        ("3.0a1", "MAC_ADDRESS_BASE", False),
+    ],
+)
+def test_registers_that_came_later_are_not_asked_of_older_boxes(files, version, missing, accepted):
+    path = files / "registers"
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    path.write_text("".join(line for line in lines if missing not in line), "utf-8")
+    if accepted:
+        assert echo_box(files, version=version).blocks
+    else:
+        with pytest.raises(ConfigError, match=missing):
+            echo_box(files, version=version)

@@ -90,6 +90,19 @@ def test_a_port_that_is_taken_stops_with_one_line(capsys):
     assert err.count("\n") == 1
 
 
+def test_boxes_lists_what_is_built_in(capsys):
+    assert _status("boxes") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["pandabox-fmc-24vio", "pandabox-no-fmc"]
+    assert "24 kinds of blocks: BITS 1, CALC 2," in lines[0]
+
+
+def test_a_box_that_is_not_built_in_stops_with_those_that_are(capsys):
+    assert _status("serve", "--box", "nosuch") == 1
+    expected = "no built-in box 'nosuch': choose one of pandabox-fmc-24vio, pandabox-no-fmc"
+    assert capsys.readouterr().err == f"panda-simulator: {expected}\n"
+
+
 def test_trace_answers_what_is_on_its_input(monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
     assert _status("trace") == 0

@@ -23,6 +23,7 @@ from panda_simulator.behaviours.clock import Clock
 from panda_simulator.behaviours.counter import Counter
 from panda_simulator.behaviours.div import Div
 from panda_simulator.behaviours.filter import Filter
+from panda_simulator.behaviours.fmc import Fmc24vIn, Fmc24vOut
 from panda_simulator.behaviours.frames import CaptureBus
 from panda_simulator.behaviours.inenc import Inenc, Track
 from panda_simulator.behaviours.lut import Lut
@@ -31,7 +32,6 @@ from panda_simulator.behaviours.pcap import Pcap
 from panda_simulator.behaviours.pcomp import Pcomp
 from panda_simulator.behaviours.pgen import Pgen
 from panda_simulator.behaviours.ports import (
-    LEVEL,
     InputPort,
     OutputPort,
     RegisterFile,
@@ -52,6 +52,8 @@ BEHAVIOURS: dict[str, Callable[[], Behaviour]] = {
     "COUNTER": Counter,
     "DIV": Div,
     "FILTER": Filter,
+    "FMC_24V_IN": Fmc24vIn,
+    "FMC_24V_OUT": Fmc24vOut,
     "INENC": Inenc,
     "LUT": Lut,
     "LVDSIN": InputPort,
@@ -75,7 +77,6 @@ BEHAVIOURS: dict[str, Callable[[], Behaviour]] = {
 __all__ = [
     "ANYWHERE",
     "BEHAVIOURS",
-    "LEVEL",
     "Behaviour",
     "CaptureBus",
     "Inenc",

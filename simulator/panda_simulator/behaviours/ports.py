@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from panda_simulator.behaviours.base import MASK, Step
 
 LEVEL = "LEVEL"
-"""The connector: driven by the world for an input, put out by an output."""
+"""The connector: driven by the world for an input, put out by an output.
+
+Blocks with several connectors number them from 1.
+"""
 
 _INTERNAL_CLOCK = 0
 _LINK_DOWN = 1
@@ -19,6 +22,7 @@ _LINK_DOWN = 1
 class InputPort:
     """VAL is the level of the connector, at the tick at which it is driven."""
 
+    levels: tuple[str, ...] = (LEVEL,)
     bit_inputs: tuple[str, ...] = (LEVEL,)
     position_inputs: tuple[str, ...] = ()
 
@@ -31,6 +35,7 @@ class InputPort:
 class OutputPort:
     """The connector has the level of VAL."""
 
+    levels: tuple[str, ...] = (LEVEL,)
     bit_inputs: tuple[str, ...] = ("VAL",)
     position_inputs: tuple[str, ...] = ()
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from panda_simulator.box.buses import BitOut, ExtOut, PosOut
 from panda_simulator.box.capture import CapturedColumn, CapturePlan, plan_capture
 from panda_simulator.box.errors import CommandError, ConfigError
+from panda_simulator.box.extension import Extension, NoExtension
 from panda_simulator.box.field import Attribute, Block, Field
 from panda_simulator.box.files import BoxFiles, directory_files
 from panda_simulator.box.listing import listing_order
@@ -20,20 +21,6 @@ from panda_simulator.hardware import Hardware
 from panda_simulator.versions import NEWEST, features_of
 
 __all__ = ["Box", "CommandError", "ConfigError", "Cursors", "Group", "Layout"]
-
-EXTENSION_FAILURE = "Extension server exception"
-
-
-def extension_constants(constants: Mapping[str, int]) -> Callable[[str], int]:
-    """Return an extension that answers with constants, and fails for all other names."""
-
-    def read(name: str) -> int:
-        try:
-            return constants[name]
-        except KeyError:
-            raise CommandError(EXTENSION_FAILURE) from None
-
-    return read
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +42,7 @@ class Box:
         self,
         files: BoxFiles | Path,
         hardware: Callable[[Layout], Hardware],
-        extension: Callable[[str], int] | None = None,
+        extension: Extension | None = None,
         *,
         version: str = NEWEST,
     ) -> None:
@@ -64,8 +51,7 @@ class Box:
         Args:
             files: the three texts, or the folder where their files are.
             hardware: makes the hardware of such a box.
-            extension: reads an extension field by the text that ``registers`` gives it;
-                without one all of them fail.
+            extension: stands behind extension fields; without one all of them fail.
             version: of the server.
 
         Raises:
@@ -75,7 +61,7 @@ class Box:
         if isinstance(files, Path):
             files = directory_files(files)
         self.version = version
-        self.wiring = Wiring(extension or extension_constants({}), features_of(version))
+        self.wiring = Wiring(extension or NoExtension(), features_of(version))
         loader = Loader(files, self.wiring)
         loader.load()
         self.metadata = loader.metadata

@@ -18,6 +18,7 @@ from panda_simulator.box.tables import TableField
 from panda_simulator.box.text import Cursor
 from panda_simulator.box.timing import TimeField
 from panda_simulator.box.wiring import BLOCK_BASE_COUNT, Wiring
+from panda_simulator.versions import Features
 
 CLASSES: dict[str, Callable[[Place, Cursor], FieldClass]] = {
     "param": ParamField,
@@ -66,6 +67,15 @@ MOST_INSTANCES = 16
 """Of one block. Source: protocol.md 9."""
 
 
+def _newer_registers(features: Features) -> dict[str, bool]:
+    """Tell of registers that came with a feature whether this version has it."""
+    return {
+        "FPGA_CAPABILITIES": features.capture_lists,
+        "NOMINAL_CLOCK": features.clock_command,
+        "TABLE_IRQ_STATUS": features.streamed_tables,
+    }
+
+
 class Loader:
     """Reads the files of one box into blocks."""
 
@@ -95,10 +105,12 @@ class Loader:
         load_lines(source.title, source.read(), reader)
 
     def _check_control(self) -> None:
+        features = self._wiring.features
+        newer = {name for name, known in _newer_registers(features).items() if not known}
         for name in _CONTROL_REGISTERS:
-            if name not in self._control_registers | _OPTIONAL_REGISTERS:
+            if name not in self._control_registers | _OPTIONAL_REGISTERS | newer:
                 raise self._missing(f"register {name} is not in the *REG block")
-        if _REQUIRED_CONSTANT not in self._constants:
+        if features.bits_command and _REQUIRED_CONSTANT not in self._constants:
             raise self._missing(f"{_REQUIRED_CONSTANT} is missing")
 
     def _check_fields(self) -> None:

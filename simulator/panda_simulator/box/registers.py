@@ -98,7 +98,7 @@ class RegisterField(FieldClass):
         if self._extension is None:
             return self.place.read(number)
         try:
-            return wiring.extension(self._extension) & 0xFFFFFFFF
+            return wiring.extension.read(self._extension, number + 1) & 0xFFFFFFFF
         except CommandError:
             if wiring.features.extension_errors:
                 raise
@@ -109,7 +109,7 @@ class RegisterField(FieldClass):
         if self._extension is None:
             self.place.write(number, value)
         elif wiring.features.extension_errors:
-            wiring.extension(self._extension)
+            wiring.extension.write(self._extension, number + 1, value)
 
     def _formatted(self, number: int) -> str:
         if self.subtype == subtypes.Action.name:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from panda_simulator.box.errors import CommandError
+from panda_simulator.box.extension import Extension
 from panda_simulator.box.stamps import ChangeCounter
 from panda_simulator.box.text import Cursor
 from panda_simulator.hardware import (
@@ -108,11 +109,7 @@ class Output:
 class Wiring:
     """Everything of a box that is not of one field alone."""
 
-    extension: Callable[[str], int]
-    """Reads an extension field by the text of the registers file.
-
-    Raises CommandError with the text of the extension server.
-    """
+    extension: Extension
     features: Features = field(default_factory=Features)
     """What the server's version can do."""
     hardware: Hardware = field(init=False)

@@ -11,10 +11,11 @@ import math
 from collections.abc import Callable
 from heapq import heappop
 
-from panda_simulator.behaviours import LEVEL, Inenc, OutputPort, TableBlock
+from panda_simulator.behaviours import Inenc, OutputPort, TableBlock
 from panda_simulator.clock import FOREVER
 from panda_simulator.fabric.agenda import Agenda, Instance
 from panda_simulator.fabric.capture import Acquisition
+from panda_simulator.fabric.connectors import Connectors
 from panda_simulator.fabric.feeds import Feed
 from panda_simulator.fabric.wiring import Wiring
 from panda_simulator.world import World
@@ -28,6 +29,7 @@ class Engine:
         calls: of blocks so far: the measure of what a simulation costs.
         acquisition: the one that runs.
         feeds: of the blocks with a table, by name and number.
+        connectors: of the box.
     """
 
     def __init__(self, agenda: Agenda, wiring: Wiring, world: World) -> None:
@@ -39,6 +41,7 @@ class Engine:
         self._agenda = agenda
         self._wiring = wiring
         self._world = world
+        self.connectors = Connectors(wiring.instances.values(), world)
         for key, instance in wiring.instances.items():
             self._prepare(key, instance)
 
@@ -49,15 +52,13 @@ class Engine:
         if behaviour is self._wiring.pcap:
             instance.after = self._after_pcap
         elif isinstance(behaviour, OutputPort):
-            instance.after = self._after_port
+            instance.after = self.connectors.put_out
         elif isinstance(behaviour, TableBlock):
             self.feeds[key] = Feed(behaviour)
             instance.after = self._after_table
         elif isinstance(behaviour, Inenc):
             instance.after = self._after_encoder
-        self._agenda.at(0, instance)
-        if LEVEL in behaviour.bit_inputs:
-            self._agenda.at(0, instance)[LEVEL] = self._world.level(*key)
+        self._agenda.at(0, instance).update(self.connectors.levels(instance))
 
     def play(
         self, tick: int, deadline: float = math.inf, seconds: Callable[[], float] = float
@@ -137,11 +138,6 @@ class Engine:
                     self._agenda.at(max(leaves + 1, tick + 1), instance)
         if self.acquisition and self.acquisition.follow(tick):
             self.acquisition = None
-
-    def _after_port(self, instance: Instance, tick: int) -> None:
-        level = instance.outputs.get(LEVEL, 0)
-        if level != self._world.level(instance.block, instance.number):
-            self._world.output_changed(instance.block, instance.number, tick, level)
 
     def _after_table(self, instance: Instance, tick: int) -> None:
         def strobe(length: int) -> None:

@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from panda_simulator.behaviours import LEVEL, RegisterFile
+from panda_simulator.behaviours import RegisterFile
 from panda_simulator.clock import FOREVER, TICKS_PER_SECOND, Clock
 from panda_simulator.fabric.agenda import Agenda, Instance
 from panda_simulator.fabric.capture import Acquisition
@@ -235,10 +235,11 @@ class Fabric:
 
     def level_driven(self, block: str, number: int, level: int) -> None:
         """Drive an input, at a tick of its own (world.Box.level_driven)."""
-        instance = self._wiring.instances.get((block, number))
-        if instance is not None:
+        connector = self._engine.connectors.inputs.get((block, number))
+        if connector is not None:
+            instance, register = connector
             self.advance()
-            self._write(instance, {LEVEL: level})
+            self._write(instance, {register: level})
 
     # The engine
 
@@ -288,7 +289,7 @@ class Fabric:
         for register, value in changes.items():
             instance.registers[register] = value
             writer = self._wiring.register_writer(instance, register, tick)
-            if writer is None or register == LEVEL:
+            if writer is None or (instance, register) in self._engine.connectors.registers:
                 self._agenda.at(tick, instance)[register] = value
             else:
                 writer(value)
