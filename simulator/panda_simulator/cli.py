@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shlex
 import signal
 import sys
 from enum import Enum
@@ -15,9 +16,11 @@ from typing import Annotated
 
 import typer
 
+from panda_simulator.bench import ask
 from panda_simulator.box import Box, ConfigError
 from panda_simulator.builtin import DEFAULT_BOX, box_directory, box_names
 from panda_simulator.echo import EchoHardware
+from panda_simulator.faults import describe_faults
 from panda_simulator.simulator import DEFAULT_ROOTFS, Simulator
 from panda_simulator.state import StateError, StateTimes
 from panda_simulator.versions import NEWEST, OLDEST
@@ -38,7 +41,7 @@ class HardwareChoice(Enum):
     firehose = "firehose"
 
 
-@app.command()
+@app.command(epilog="\n\n".join(["Faults:", *describe_faults()]))
 def serve(
     control_port: Annotated[int, typer.Option(min=0, max=65535, help="0 is any free port.")] = 8888,
     data_port: Annotated[int, typer.Option(min=0, max=65535, help="0 is any free port.")] = 8889,
@@ -84,6 +87,19 @@ def serve(
         ),
     ] = "20:30:60",
     rootfs: Annotated[str, typer.Option(help="Text at the end of *IDN?.")] = DEFAULT_ROOTFS,
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[:KEY=VALUE,...]",
+            help="Something that goes wrong, see below; may be given again.",
+        ),
+    ] = None,
+    bench_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65535, help="A port for commands about the simulator; 0 is any free port."
+        ),
+    ] = None,
 ) -> None:
     """Serve a box until SIGINT or SIGTERM."""
     try:
@@ -101,6 +117,8 @@ def serve(
             state=state,
             state_times=StateTimes.parse(state_times),
             rootfs=rootfs,
+            faults=fault or (),
+            bench_port=bench_port,
         )
         asyncio.run(_serve(simulator))
     except (ConfigError, StateError, OSError, ValueError) as error:
@@ -121,15 +139,43 @@ async def _serve(simulator: Simulator) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with simulator:
+        bench = "" if simulator.bench_port is None else f" bench 127.0.0.1:{simulator.bench_port}"
         typer.echo(
             f"listening: control {simulator.host}:{simulator.control_port}"
-            f" data {simulator.host}:{simulator.data_port}"
+            f" data {simulator.host}:{simulator.data_port}{bench}"
         )
         sys.stdout.flush()
         ends = {asyncio.create_task(stop.wait()), asyncio.create_task(simulator.wait_failed())}
         _, left = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for task in left:
             task.cancel()
+
+
+@app.command(name="fault")
+def send_fault(
+    bench: Annotated[str, typer.Argument(metavar="HOST:PORT", help="Bench port of a simulator.")],
+    name: Annotated[
+        str | None, typer.Argument(help="Name of a fault, or with --clear also its number.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Its parameters.")
+    ] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Clear that fault, or all.")] = False,
+) -> None:
+    """Have something go wrong in a simulator that runs; without a name, show what does."""
+    verb = "clear" if clear else "fault" if name else "status"
+    words = [verb, *([name] if name else []), *(settings or ())]
+    try:
+        typer.echo(ask(bench, shlex.join(words)))
+    except (OSError, ValueError) as error:
+        typer.echo(f"panda-simulator: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+@app.command()
+def faults() -> None:
+    """List all faults with their parameters."""
+    typer.echo("\n".join(describe_faults()))
 
 
 @app.command()

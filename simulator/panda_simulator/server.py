@@ -8,23 +8,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
 
 from typing_extensions import override
 
 from panda_simulator.box import Box
 from panda_simulator.control import ControlConnection, Facilities
 from panda_simulator.data import Acquisition, DataConnection
+from panda_simulator.doors import Door
+from panda_simulator.faults import Faults, Line, WatchedSink
+from panda_simulator.hardware import CaptureSink
 
 _LOG = logging.getLogger(__name__)
-# as much as the server takes at once: replies to what came together leave together
-_READ_SIZE = 16384
 SEND_TIMEOUT = 10.0
 """Seconds that one send may take; the client is dropped if it took nothing meanwhile."""
 
@@ -34,25 +33,15 @@ _TURN = 0.004
 _PIECE = 1 << 18
 """Bytes given to the transport at once: it copies what the socket does not take."""
 
-_BACKLOG = 128
-# turns of the event loop from `accept` until asyncio has begun the task of a connection
-_ACCEPT_TURNS = 4
+_BENCH = "bench"
+_THIS_MACHINE = "127.0.0.1"
+_PORTS = {"config": "control", "data": "data", _BENCH: _BENCH}
+"""The port of each kind of connection, as kinds are called in ``*WHO?``."""
+_KINDS = {port: kind for kind, port in _PORTS.items()}
 
-
-class _Listener(socket.socket):
-    """A listening socket that can be told to accept nobody more.
-
-    asyncio loses a connection that it has accepted when its server is closed before it
-    made a task of it.
-    """
-
-    refuses = False
-
-    @override
-    def accept(self) -> tuple[socket.socket, Any]:
-        if self.refuses:
-            raise BlockingIOError
-        return super().accept()
+_Serve = Callable[[Line], Awaitable[None]]
+Answer = Callable[[str], Awaitable[str]]
+"""Turns a line into its reply."""
 
 
 @dataclass(eq=False)
@@ -76,24 +65,29 @@ class Server:
         self,
         box: Box,
         *,
-        send_timeout: float = SEND_TIMEOUT,
+        faults: Faults | None = None,
         now_ns: Callable[[], int] = time.time_ns,
+        send_timeout: float = SEND_TIMEOUT,
     ) -> None:
         """Listen nowhere yet.
 
         Args:
             box: what the clients talk to.
-            send_timeout: seconds that one send may take, see `SEND_TIMEOUT`.
+            faults: what happens to their connections, if anything may.
             now_ns: the date, ns since 1970.
+            send_timeout: seconds that one send may take, see `SEND_TIMEOUT`.
         """
         self.box = box
         self.control_port = 0
         self.data_port = 0
-        self.acquisition = Acquisition(box, later=self._later, now_ns=now_ns)
+        self._faults = faults
+        self._now_ns = now_ns
+        self.acquisition = self._new_acquisition(box)
         self.facilities = Facilities(box, self.acquisition, self._who)
         self._send_timeout = send_timeout
-        self._listening: list[tuple[_Listener, asyncio.Server]] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._serving: dict[str, _Serve] = {"config": self._control, "data": self._data}
+        self._doors: dict[str, Door] = {}
+        self._tasks: dict[asyncio.Task[None], str] = {}
         self._sessions: list[_Session] = []
         self._timers: set[asyncio.TimerHandle] = set()
 
@@ -104,131 +98,170 @@ class Server:
             OSError: a port is taken, or the host is not one of this machine.
         """
         try:
-            self.control_port = await self._listen(host, control_port, "config", self._control)
-            self.data_port = await self._listen(host, data_port, "data", self._data)
+            self.control_port = await self._listen("config", host, control_port)
+            self.data_port = await self._listen("data", host, data_port)
         except OSError:
             await self.stop()
             raise
 
+    async def open_bench(self, port: int, answer: Answer) -> int:
+        """Listen on a port of this machine, where each line has one reply; return the port.
+
+        Raises:
+            OSError: the port is taken.
+        """
+
+        async def serve(line: Line) -> None:
+            rest = b""
+            while data := await line.read():
+                *lines, rest = (rest + data).split(b"\n")
+                for text in lines:
+                    reply = await answer(text.decode("utf-8", "replace"))
+                    await line.send(f"{reply}\n".encode())
+
+        self._serving[_BENCH] = serve
+        return await self._listen(_BENCH, _THIS_MACHINE, port)
+
     async def stop(self) -> None:
         """Close every socket and end every task."""
-        listening, self._listening = self._listening, []
-        for listener, _ in listening:
-            listener.refuses = True
-        for _ in range(_ACCEPT_TURNS):
-            await asyncio.sleep(0)
-        for _, server in listening:
-            server.close()
+        doors, self._doors = self._doors, {}
+        for door in doors.values():
+            await door.close()
+        await self._end_sessions(self._tasks)
+        for door in doors.values():
+            await door.wait_closed()
+
+    async def refuse(self, ports: Iterable[str]) -> None:
+        """Refuse new connections to ``control`` or ``data``; the ports stay ours."""
+        for kind in map(_KINDS.__getitem__, ports):
+            if door := self._doors.pop(kind, None):
+                await door.close()
+                self._doors[kind] = Door(*door.address)
+
+    async def accept(self, ports: Iterable[str]) -> None:
+        """Accept connections to these ports again.
+
+        Raises:
+            OSError: another process listens there by now.
+        """
+        for kind in map(_KINDS.__getitem__, ports):
+            if door := self._doors.get(kind):
+                await door.open(partial(self._run, kind))
+
+    async def drop(self, *, reset: bool) -> None:
+        """Lose all connections.
+
+        Args:
+            reset: whether clients see a reset, not an end.
+        """
+        if self._faults:
+            self._faults.drop(reset=reset)
+        await self._end_sessions([task for task, kind in self._tasks.items() if kind != _BENCH])
+
+    def serve(self, box: Box) -> None:
+        """Serve a box, the same or another, that knows of no acquisition."""
+        self.box = box
+        self.acquisition = self._new_acquisition(box)
+        self.facilities.box = box
+        self.facilities.capture = self.acquisition
+
+    def command(self, text: str) -> str:
+        """Do what some other client sends, and return the replies."""
+        connection = ControlConnection(self.facilities)
+        replies = connection.receive_data(f"{text}\n".encode("latin-1", "replace"))
+        connection.receive_eof()
+        return replies.decode("latin-1")
+
+    async def _end_sessions(self, tasks: Iterable[asyncio.Task[None]]) -> None:
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
         self.acquisition.settle()
-        tasks = list(self._tasks)
+        tasks = list(tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for _, server in listening:
-            await server.wait_closed()
 
-    async def _listen(
-        self,
-        host: str,
-        port: int,
-        kind: str,
-        serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
-    ) -> int:
-        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await self._run(kind, serve, reader, writer)
-
-        # the protocol is named for asyncio, which sets TCP_NODELAY then
-        listener = _Listener(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, os.name == "posix")
-            listener.bind((host, port))
-            server = await asyncio.start_server(
-                accept, sock=listener, limit=_READ_SIZE, backlog=_BACKLOG
-            )
-        except OSError as error:
-            listener.close()
-            why = (error.strerror or str(error)).lower()
-            raise OSError(error.errno, f"cannot listen on {host}:{port}: {why}") from error
-        self._listening.append((listener, server))
-        name: tuple[str, int] = listener.getsockname()
-        return name[1]
+    async def _listen(self, kind: str, host: str, port: int) -> int:
+        self._doors[kind] = door = Door(host, port)
+        await door.open(partial(self._run, kind))
+        return door.address[1]
 
     async def _run(
-        self,
-        kind: str,
-        serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
+        self, kind: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         task = asyncio.current_task()
         if task is not None:
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._tasks[task] = kind
+            task.add_done_callback(self._tasks.pop)
         peer: tuple[str, int] = writer.get_extra_info("peername") or ("unknown", 0)
         session = _Session(kind, f"{peer[0]}:{peer[1]}")
-        self._sessions.append(session)
+        line = Line(_PORTS[kind], reader, partial(self._send, writer), writer)
         # data wait in the ring, not in the transport, so that a slow client is noticed
         writer.transport.set_write_buffer_limits(high=0)
         _LOG.info("%s client %s connected", kind, session.peer)
         try:
-            await serve(reader, writer)
+            if kind != _BENCH:
+                self._sessions.append(session)
+                if self._faults:
+                    self._faults.join(line)
+            await self._serving[kind](line)
         except (OSError, TimeoutError) as error:
             _LOG.info("%s client %s lost: %s", kind, session.peer, error or "takes no data")
             writer.transport.abort()
         except asyncio.CancelledError:
-            # only `stop` cancels: the peer sees the connection close
+            # only `stop` and `drop` cancel: the peer sees the connection close
             writer.transport.abort()
         finally:
-            self._sessions.remove(session)
+            if self._faults:
+                self._faults.leave(line)
+            if session in self._sessions:
+                self._sessions.remove(session)
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
 
-    async def _control(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = ControlConnection(self.facilities)
+    async def _control(self, line: Line) -> None:
+        connection = ControlConnection(self.facilities, line)
         turn_ends = time.monotonic() + _TURN
         try:
-            while not connection.closed and (data := await reader.read(_READ_SIZE)):
+            while not connection.closed and (data := await line.read()):
                 for due in connection.replies(data):
-                    await self._send(writer, due)
+                    await line.send(due)
                     if time.monotonic() > turn_ends:
                         await asyncio.sleep(0)
                         turn_ends = time.monotonic() + _TURN
         finally:
             connection.receive_eof()
 
-    async def _data(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connection = DataConnection(self.acquisition)
+    async def _data(self, line: Line) -> None:
+        acquisition = self.acquisition
+        connection = DataConnection(acquisition, line)
         wake = asyncio.Event()
-        self.acquisition.watchers.append(wake.set)
-        listening = asyncio.create_task(self._feed(reader, connection, wake))
+        acquisition.watchers.append(wake.set)
+        listening = asyncio.create_task(self._feed(line, connection, wake))
         turn_ends = time.monotonic() + _TURN
         try:
             while not connection.closed:
                 wake.clear()
                 piece = connection.data_to_send()
                 if piece:
-                    await self._send(writer, piece)
+                    await line.send(piece)
                 elif not connection.closed:
                     await wake.wait()
                 if time.monotonic() > turn_ends:
                     await asyncio.sleep(0)
                     turn_ends = time.monotonic() + _TURN
         finally:
-            self.acquisition.watchers.remove(wake.set)
+            acquisition.watchers.remove(wake.set)
             listening.cancel()
             await asyncio.gather(listening, return_exceptions=True)
             connection.close()
 
     @staticmethod
-    async def _feed(
-        reader: asyncio.StreamReader, connection: DataConnection, wake: asyncio.Event
-    ) -> None:
+    async def _feed(line: Line, connection: DataConnection, wake: asyncio.Event) -> None:
         try:
-            while data := await reader.read(_READ_SIZE):
+            while data := await line.read():
                 connection.receive_data(data)
                 wake.set()
         except OSError as error:
@@ -259,6 +292,14 @@ class Server:
         except TimeoutError:
             return False
         return True
+
+    def _new_acquisition(self, box: Box) -> Acquisition:
+        def watch(sink: Acquisition, row_bytes: int) -> CaptureSink:
+            if self._faults is None:
+                return sink
+            return WatchedSink(sink, row_bytes, self._faults, box.hardware.disarm)
+
+        return Acquisition(box, later=self._later, now_ns=self._now_ns, watch=watch)
 
     def _who(self) -> list[str]:
         return [str(session) for session in self._sessions]

@@ -9,11 +9,13 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Generator
+import time
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, ParamSpec, Self, TypedDict, TypeVar, Unpack
 
+from panda_simulator.bench import Bench
 from panda_simulator.box import Box, Layout
 from panda_simulator.box.extension import Recollection
 from panda_simulator.builtin import DEFAULT_BOX, box_directory
@@ -25,11 +27,14 @@ from panda_simulator.clock import (
     SteppedClock,
 )
 from panda_simulator.echo import EchoHardware
+from panda_simulator.engine import Engine
 from panda_simulator.fabric import Fabric
+from panda_simulator.faults import Faults, make_effect, parse_fault
 from panda_simulator.firehose import Firehose
 from panda_simulator.hardware import Hardware
+from panda_simulator.outages import Outages
 from panda_simulator.server import Server
-from panda_simulator.state import StateFile, StateTimes
+from panda_simulator.state import StateTimes
 from panda_simulator.versions import NEWEST
 from panda_simulator.world import World
 
@@ -71,6 +76,8 @@ class SimulatorOptions(TypedDict, total=False):
     state: Path | None
     state_times: tuple[float, float, float]
     rootfs: str
+    faults: Sequence[str]
+    bench_port: int | None
 
 
 class Simulator:
@@ -79,9 +86,9 @@ class Simulator:
     Attributes:
         control_port: where it listens for commands, once started.
         data_port: where it listens for data clients, once started.
-        box: blocks and fields.
-        hardware: what is behind them.
         world: axes and levels around it; without effect on hardware without blocks.
+        faults: what goes wrong, on request.
+        bench_port: where it takes commands about itself, once started; None if nowhere.
     """
 
     def __init__(
@@ -100,6 +107,8 @@ class Simulator:
         state: Path | None = None,
         state_times: tuple[float, float, float] = StateTimes(),
         rootfs: str = DEFAULT_ROOTFS,
+        faults: Sequence[str] = (),
+        bench_port: int | None = None,
     ) -> None:
         """Read the files of the box; nothing listens yet.
 
@@ -124,18 +133,27 @@ class Simulator:
             state_times: seconds between looks for changes, from a change to writing, and
                 after writing.
             rootfs: text at the end of ``*IDN?``.
+            faults: what goes wrong from the start, each as ``NAME:key=value,...``.
+            bench_port: a port of this machine for commands about the simulator, 0 is any
+                free one, None is none.
 
         Raises:
             ConfigError: a file of the box is malformed.
             StateError: the state file cannot be read, or cannot be written where it is.
-            ValueError: there is no such box, the speed is not positive, the version is
-                malformed or too old, or a firehose is not one that can be.
+            ValueError: there is no such box or fault, the speed is not positive, the version
+                is malformed or too old, or a firehose is not one that can be.
         """
         directory = config_dir or box_directory(box)
         self.host = host
         self.control_port = control_port
         self.data_port = data_port
+        self.bench_port = bench_port
+        self._at_start = list(faults)
+        for text in self._at_start:
+            make_effect(*parse_fault(text))
         clock = self._clock = _clock(speed)
+        self._outages = Outages(lambda: self._engine)
+        self.faults = Faults(self._outages)
         self.world = World(clock)
 
         def blocks(layout: Layout) -> Fabric:
@@ -156,22 +174,32 @@ class Simulator:
         elif firehose is not None or firehose_samples is not None:
             raise ValueError(f"a firehose needs hardware 'firehose', not {hardware!r}")
         make = blocks if hardware == "blocks" else registers
-        extension = None if hardware == "echo" else Recollection(SENSORS)
-        self.box = Box(directory, make, extension, version=server_version)
-        self.hardware: Hardware = self.box.hardware
-        if hardware == "blocks":
-            self._server = Server(self.box, now_ns=lambda: clock.date_ns(clock.now()))
-        else:
-            self._server = Server(self.box)
+
+        def box_at_power_up() -> Box:
+            extension = None if hardware == "echo" else Recollection(SENSORS)
+            return Box(directory, make, extension, version=server_version)
+
+        def date() -> int:
+            now = clock.date_ns(clock.now()) if hardware == "blocks" else time.time_ns()
+            return now + self._outages.ahead_ns
+
+        self._server = Server(box_at_power_up(), faults=self.faults, now_ns=date)
         if isinstance(clock, FreeRunningClock):
-            ring = self._server.acquisition.ring
-            clock.held = lambda: ring.lag > _PATIENT_BLOCKS
+            clock.held = lambda: self._server.acquisition.ring.lag > _PATIENT_BLOCKS
         self._server.facilities.rootfs = rootfs
-        self._state = self._open_state(state, StateTimes(*state_times)) if state else None
-        self._engine: asyncio.Task[None] | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._engine = Engine(self._server, box_at_power_up, state, StateTimes(*state_times))
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
+
+    @property
+    def box(self) -> Box:
+        """Blocks and fields; another object after a reboot."""
+        return self._server.box
+
+    @property
+    def hardware(self) -> Hardware:
+        """What is behind the registers; another object after a reboot."""
+        return self.box.hardware
 
     @property
     def address(self) -> str:
@@ -189,10 +217,16 @@ class Simulator:
         self.data_port = self._server.data_port
         self._loop = asyncio.get_running_loop()
         self._thread = threading.current_thread()
-        self._engine = asyncio.create_task(self.hardware.run())
-        self._engine.add_done_callback(_report_failure)
-        if self._state is not None:
-            self._keeper = asyncio.create_task(self._state.run())
+        self._engine.start()
+        if self.bench_port is not None:
+            bench = Bench(self.faults, self._status)
+            try:
+                self.bench_port = await self._server.open_bench(self.bench_port, bench.answer)
+            except OSError:
+                await self.stop()
+                raise
+        for text in self._at_start:
+            self.faults.inject_text(text)
 
     async def stop(self) -> None:
         """Close all connections and sockets, save the settings; nothing of it goes on.
@@ -200,16 +234,12 @@ class Simulator:
         Raises:
             Exception: what the hardware failed with, if it did.
         """
-        engine, self._engine = self._engine, None
-        keeper, self._keeper = self._keeper, None
+        await self._outages.stop()
         try:
             await self._server.stop()
-            await _end(keeper)
-            if keeper is not None and self._state is not None:
-                self._state.save_changes()
         finally:
             try:
-                await _end(engine)
+                await self._engine.stop()
             finally:
                 # until here the loop works on what `call` must not touch from another thread
                 self._loop = None
@@ -257,8 +287,23 @@ class Simulator:
 
     async def wait_failed(self) -> None:
         """Wait until the hardware fails, which it never should, or the simulator stops."""
-        if self._engine is not None:
-            await asyncio.wait({self._engine})
+        await self._engine.wait_failed()
+
+    async def reboot(self, seconds: float = 0.0, *, reset: bool = True) -> None:
+        """Switch the box off and on: connections drop, settings are lost.
+
+        Args:
+            seconds: how long both ports refuse connections.
+            reset: whether clients see a reset, not an end of the connection.
+
+        Raises:
+            OSError: the ports could not be had again.
+        """
+        await self._outages.away(seconds, settings_lost=True, reset=reset)
+
+    async def restart(self, seconds: float = 0.0, *, reset: bool = False) -> None:
+        """Restart the server on the box: connections drop, settings stay; as `reboot`."""
+        await self._outages.away(seconds, settings_lost=False, reset=reset)
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a function where the simulator runs, from any thread, and return its result.
@@ -274,18 +319,8 @@ class Simulator:
 
         return asyncio.run_coroutine_threadsafe(on_loop(), loop).result()
 
-    def _open_state(self, path: Path, times: StateTimes) -> StateFile:
-        state = StateFile(path, self._server.facilities, times)
-        state.restore()
-        self._server.facilities.save_state = state.save
-        return state
-
-
-async def _end(task: asyncio.Task[None] | None) -> None:
-    if task is not None:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+    def _status(self) -> str:
+        return f"control {self.host}:{self.control_port} data {self.host}:{self.data_port}"
 
 
 def _clock(speed: Speed) -> Clock:
@@ -294,11 +329,6 @@ def _clock(speed: Speed) -> Clock:
     if speed == "stepped":
         return SteppedClock()
     return RealTimeClock(float(speed))
-
-
-def _report_failure(engine: asyncio.Task[None]) -> None:
-    if not engine.cancelled() and (error := engine.exception()) is not None:
-        _LOG.error("the simulated hardware has stopped: %s", error, exc_info=error)
 
 
 @contextlib.contextmanager

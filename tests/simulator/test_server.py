@@ -88,8 +88,8 @@ async def test_a_stalled_data_client_keeps_the_box_from_arming_until_it_is_dropp
 async def test_a_data_client_that_takes_a_little_in_every_send_is_kept():
     async with armed("RAW FRAMED NO_HEADER", 0.5) as (simulator, control, _):
         # the kernel tells of room in its buffers only when a good part of them is free
-        for listener, _ in simulator._server._listening:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 15)
+        for door in simulator._server._doors.values():
+            door._listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 15)
         with socket.socket() as slow:
             slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 15)
             slow.connect(("127.0.0.1", simulator.data_port))

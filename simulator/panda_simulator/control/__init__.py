@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator
+from typing import Protocol
 
 from panda_simulator.box import CommandError, Cursors
 from panda_simulator.box.field import TableWriter
@@ -22,12 +23,24 @@ from panda_simulator.control.system import (
     query_system,
 )
 
-__all__ = ["LINE_LIMIT", "Capture", "ControlConnection", "Facilities"]
+__all__ = ["LINE_LIMIT", "Capture", "ControlConnection", "Facilities", "ReplyTap"]
 
 LINE_LIMIT = 1022
 BUFFER_SIZE = 16384
 _SEPARATOR = re.compile(r"[?=<]")
 _LOG = logging.getLogger(__name__)
+
+
+class ReplyTap(Protocol):
+    """What may meddle with the commands of one connection."""
+
+    def refusal(self, command: str) -> str | None:
+        """Return the error with which a command is refused undone, None to do it."""
+        ...
+
+    def reply(self, command: str, text: str) -> str:
+        """Return what is sent instead of the reply to a command, line ends included."""
+        ...
 
 
 class _Table:
@@ -62,10 +75,12 @@ class _Table:
 class ControlConnection:
     """One client's connection: sequential, one reply to each command."""
 
-    def __init__(self, facilities: Facilities) -> None:
+    def __init__(self, facilities: Facilities, tap: ReplyTap | None = None) -> None:
         self.closed = False
         """Whether the client broke the limits: send what was returned, and hang up."""
         self._facilities = facilities
+        self._tap = tap
+        self._asked = ""
         self._session = Session(facilities, Cursors())
         self._partial = b""
         self._replies = bytearray()
@@ -135,12 +150,17 @@ class ControlConnection:
     def _command(self, line: str) -> None:
         if self._facilities.verbose:
             _LOG.info("< %s", line)
+        self._asked = line
+        refusal = self._tap.refusal(line) if self._tap else None
         self._facilities.box.hardware.advance()
         system = line.startswith("*")
         body = line[1:] if system else line
         separator = _SEPARATOR.search(body)
         if separator is None:
             self._status(CommandError("Unknown command"))
+            return
+        if refusal is not None:
+            self._refuse(refusal, table=separator[0] == "<")
             return
         name, tail = body[: separator.start()], body[separator.end() :]
         if separator[0] == "<":
@@ -152,6 +172,14 @@ class ControlConnection:
             else:
                 self._assign(name, tail, system=system)
         except CommandError as error:
+            self._status(error)
+
+    def _refuse(self, refusal: str, *, table: bool) -> None:
+        error = CommandError(refusal)
+        if table:
+            self._table = _Table()
+            self._table.error = error
+        else:
             self._status(error)
 
     def _query(self, name: str, tail: str, *, system: bool) -> None:
@@ -197,4 +225,6 @@ class ControlConnection:
         self._reply("OK\n" if error is None else f"ERR {error.message}\n")
 
     def _reply(self, text: str) -> None:
+        if self._tap:
+            text = self._tap.reply(self._asked, text)
         self._replies += text.encode("latin-1")

@@ -13,8 +13,9 @@ from panda_simulator.data.header import format_header
 from panda_simulator.data.options import Options, parse_options
 from panda_simulator.data.ring import Reader
 from panda_simulator.data.stream import Stream
+from panda_simulator.data.tap import StreamTap
 
-__all__ = ["Acquisition", "DataConnection", "Later"]
+__all__ = ["Acquisition", "DataConnection", "Later", "StreamTap"]
 
 LINE_LIMIT = 1022
 OVERRUN = "Data overrun"
@@ -28,10 +29,11 @@ class DataConnection:
     how the ring learns that a client is slow.
     """
 
-    def __init__(self, acquisition: Acquisition) -> None:
+    def __init__(self, acquisition: Acquisition, tap: StreamTap | None = None) -> None:
         self.closed = False
         """Whether the conversation is over."""
         self._acquisition = acquisition
+        self._tap = tap
         self._input = b""
         self._line: str | None = None
         self._eof = False
@@ -96,18 +98,24 @@ class DataConnection:
         plan = acquisition.plan
         if plan is None:
             return
+        tap = self._tap
         lost = reader.open()
-        missed = -(-lost // plan.raw_bytes)
-        stream = Stream(reader, plan, options, skip=-lost % plan.raw_bytes)
+        more = tap.missed() if tap else 0
+        missed = -(-lost // plan.raw_bytes) + more
+        skip = -lost % plan.raw_bytes + more * plan.raw_bytes
+        stream = Stream(reader, plan, options, skip, tap)
         try:
             if options.header:
-                yield format_header(plan, options, acquisition.times, missed)
+                header = format_header(plan, options, acquisition.times, missed)
+                yield tap.header(header) if tap else header
             reason = yield from self._stream(stream)
             completion = reason or acquisition.reason
         finally:
             reader.close()
         if options.status:
-            yield f"END {stream.sent} {completion}\n".encode("ascii")
+            end = f"END {stream.sent} {completion}\n".encode("ascii")
+            if end := tap.end(end) if tap else end:
+                yield end
 
     def _stream(self, stream: Stream) -> Generator[bytes, None, str]:
         """Yield the data; return why it ended early, nothing if it did not."""

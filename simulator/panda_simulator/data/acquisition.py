@@ -13,7 +13,7 @@ from panda_simulator.box import Box, CommandError
 from panda_simulator.box.capture import CapturePlan
 from panda_simulator.data.header import Times
 from panda_simulator.data.ring import BLOCK_BYTES, SMALL_BLOCK_BYTES, Ring, State
-from panda_simulator.hardware import Completion
+from panda_simulator.hardware import CaptureSink, Completion
 
 BLOCK_SECONDS = 0.1
 _SLACK_SECONDS = 0.03
@@ -54,6 +54,7 @@ class Acquisition:
         later: Later,
         clock: Callable[[], float] = time.monotonic,
         now_ns: Callable[[], int] = time.time_ns,
+        watch: Callable[[Acquisition, int], CaptureSink] | None = None,
     ) -> None:
         """Start idle.
 
@@ -62,6 +63,8 @@ class Acquisition:
             later: schedules the hand-over of words that do not fill a block.
             clock: seconds, of the same time that `later` counts.
             now_ns: wall clock, ns since 1970.
+            watch: puts something between the hardware and its sink, given the bytes of a
+                sample.
         """
         features = box.wiring.features
         self.features = features
@@ -75,6 +78,7 @@ class Acquisition:
         self._later = later
         self._clock = clock
         self._now_ns = now_ns
+        self._watch = watch
         self._capturing = False
         self._result = Completion.OK
         self._pending = bytearray()
@@ -106,7 +110,8 @@ class Acquisition:
         self._bytes = 0
         self.ring.start()
         try:
-            self._box.hardware.arm(plan.entries, self)
+            sink = self._watch(self, plan.raw_bytes) if self._watch else self
+            self._box.hardware.arm(plan.entries, sink)
         except RuntimeError as error:
             self.ended(Completion.OK)
             raise CommandError(str(error)) from error

@@ -12,6 +12,7 @@ from panda_simulator.box.capture import CapturePlan
 from panda_simulator.data.convert import convert, sample_bytes, to_ascii, to_base64
 from panda_simulator.data.options import Format, Options, Process
 from panda_simulator.data.ring import Reader
+from panda_simulator.data.tap import StreamTap
 
 CHUNK_BYTES = 65536
 _TOGETHER = 8
@@ -26,20 +27,29 @@ def _frame(*payload: bytes | memoryview) -> bytes:
 class Stream:
     """One acquisition on its way to one client."""
 
-    def __init__(self, reader: Reader, plan: CapturePlan, options: Options, skip: int) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        plan: CapturePlan,
+        options: Options,
+        skip: int,
+        tap: StreamTap | None = None,
+    ) -> None:
         """Start with nothing sent.
 
         Args:
             reader: where the blocks come from; asked about overruns only.
             plan: columns of the acquisition.
             options: what the client wants.
-            skip: bytes of a sample whose beginning this client has missed.
+            skip: bytes at the beginning that this client does not get.
+            tap: what may meddle with it.
         """
         self.reader = reader
         self.sent = 0
         self._plan = plan
         self._options = options
         self._skip = skip
+        self._tap = tap
         self._rest = b""
         framed = options.format is Format.FRAMED
         self._whole_blocks = (
@@ -60,6 +70,9 @@ class Stream:
             self._rest = rest + data
         else:
             self._rest = bytes(data[length - len(rest) :])
+        if self._tap is not None and self._tap.busy:
+            whole = b"".join((rest, data))[:length]
+            return (yield from self._tapped(self._tap, whole))
         if self._whole_blocks:
             # sent without looking first, as the server does: its last frame is suspect
             self.sent += length // self._plan.raw_bytes
@@ -80,6 +93,23 @@ class Stream:
                 self.sent += last - first
                 yield self._encode(converted[first * row : last * row])
         return True
+
+    def _tapped(self, tap: StreamTap, data: bytes) -> Generator[bytes, None, bool]:
+        """Yield whole samples as the tap will have them; they count as if it did nothing."""
+        row = self._plan.raw_bytes
+        most = len(data) if self._whole_blocks else self._chunk
+        start = 0
+        while start < len(data):
+            if self.reader.overrun or tap.overrun(self.sent):
+                return False
+            room = tap.boundary(self.sent)
+            stop = min(start + most, len(data), start + row * (room or len(data)))
+            rows = tap.rows(self.sent, data[start:stop], row)
+            self.sent += (stop - start) // row
+            start = stop
+            if piece := tap.frame(self._encode(convert(self._plan, self._options.process, rows))):
+                yield piece
+        return not tap.overrun(self.sent)
 
     def _encode(self, data: bytes) -> bytes:
         form = self._options.format
