@@ -31,4 +31,4 @@ class Calc:
         total = sum(
             -now[f"INP{term}"] if now[f"TYPE{term}"] & 1 else now[f"INP{term}"] for term in "ABCD"
         )
-        return {"OUT": signed(total >> min(now["SHIFT"], _MAX_SHIFT))}, None
+        return {"OUT": signed(total >> min(now["SHIFT"] & 3, _MAX_SHIFT))}, None

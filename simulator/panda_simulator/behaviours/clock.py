@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from panda_simulator.behaviours.base import Step
+from panda_simulator.behaviours.base import MASK, Step
 
 
 class _Train(NamedTuple):
@@ -31,7 +31,8 @@ def _train(start: int, period: int, width: int) -> _Train | None:
     if period == 0 and width == 0:
         return None
     if period <= width:
-        return _Train(start, width + 1, width)
+        period = width + 1 & MASK
+        return _Train(start, period, width) if period else None
     if width:
         return _Train(start, period, width)
     return _Train(start, max(period, 2), max(period // 2, 1))

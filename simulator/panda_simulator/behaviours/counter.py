@@ -25,7 +25,7 @@ class Counter:
         self._count = 0
         self._carry = 0
         self._wrapped = 0
-        self._result: int | None = None
+        self._result = 0
         self._held = (0, 0)
 
     def update(self, tick: int, changes: Mapping[str, int]) -> Step:
@@ -41,7 +41,6 @@ class Counter:
             self._new_limits = tick + 1, ANYWHERE if limits == (0, 0) else limits
         if now["ENABLE"] > enable:
             self._restart(now["START"])
-            self._result = None
         elif "SET" in changes:
             self._restart(changes["SET"])
         elif now["ENABLE"] < enable:
@@ -50,7 +49,6 @@ class Counter:
             self._trigger(is_edge(now["TRIG_EDGE"], trig, now["TRIG"]))
         if now["OUT_MODE"] & 1:
             return {"OUT": self._held[0], "CARRY": self._held[1]}, None
-        self._held = self._count, self._carry
         return {"OUT": self._count, "CARRY": self._carry}, None
 
     def _restart(self, value: int) -> None:
@@ -59,10 +57,8 @@ class Counter:
 
     def _stop(self) -> None:
         self._carry = 0
-        if self._set["OUT_MODE"] & 1:
-            # without a counted edge OUT stays: hardware stores the result of an edge
-            result = self._held[0] if self._result is None else self._result
-            self._held = result, self._wrapped
+        # the result of the last counted edge, not the count: START and SET do not show
+        self._held = self._result, self._wrapped
 
     def _trigger(self, counts: bool) -> None:
         self._carry = 0

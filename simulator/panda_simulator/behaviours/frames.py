@@ -193,7 +193,7 @@ class Frame:
         """
         if self._gate:
             self._close(tick, time)
-        elif level and self._end_time >= 0:
+        elif level:
             self._end_time = time
         words = self._words(tick, time, shift)
         self._begin()

@@ -59,6 +59,7 @@ class Pcap:
         self._armed_at = 0
         self._zero = _NEVER_ENABLED
         self._paused_time: int | None = None
+        self._draining = False
         self._last_capture: int | None = None
         self._last_word: int | None = None
         self._fault_at: int | None = None
@@ -105,8 +106,9 @@ class Pcap:
         self._trigger_level = level
         if not self.active:
             return {"ACTIVE": 0, "HEALTH": self.health}, None
-        if now["ENABLE"] and self._end_at is None:
-            self._follow_gate(tick, triggered)
+        self._follow_gate(tick, triggered)
+        if self._draining:
+            self._end_at = self._drained_at(tick)
         outputs = {"ACTIVE": 1, "HEALTH": self.health}
         if self._word_by_word and (data := self._word(tick)) is not None:
             outputs["DATA"] = data
@@ -123,6 +125,7 @@ class Pcap:
         if self.active:
             if "DISARM" in changes:
                 self._end_at = tick
+                self._draining = False
                 self.disarmed = True
         elif "ARM" in changes:
             self.active = True
@@ -131,6 +134,7 @@ class Pcap:
             self._armed_at = tick
             self._zero = _NEVER_ENABLED
             self._paused_time = None
+            self._draining = False
             self._last_capture = self._last_word = self._fault_at = self._end_at = None
             self._samples.clear()
             self._frame.clear()
@@ -141,16 +145,13 @@ class Pcap:
         elif now and self._paused_time is not None:
             self._zero = tick - self._paused_time
             self._paused_time = None
-        elif before and not now and self.running and self._end_at is None:
-            if tick == self._armed_at + 1:
-                # hardware does not see this fall as an end
-                self._paused_time = tick - self._zero
-                self._frame.gate(tick, 0, self._paused_time)
-            else:
-                self._end_at = self._drained_at(tick)
+        elif before and not now and self.running:
+            self._paused_time = tick - self._zero
+            # the fall on the tick after ARM is not seen as an end
+            self._draining = self._draining or tick != self._armed_at + 1
 
     def _drained_at(self, tick: int) -> int:
-        """Return when ACTIVE falls if ENABLE falls at the tick."""
+        """Return when ACTIVE falls after ENABLE did: when no word follows without a gap."""
         last = tick - 1 if self._last_word == tick - 1 else None
         for sample in self._samples:
             coming_out = sample.first <= tick - 1 <= sample.last
@@ -158,9 +159,15 @@ class Pcap:
                 last = sample.last
         return tick if last is None else last + _DRAIN
 
+    def _time(self, tick: int) -> int:
+        """Return the ticks with ENABLE high since the first one after ARM."""
+        if self._paused_time is not None:
+            return self._paused_time
+        return tick - self._zero if self.running else 0
+
     def _follow_gate(self, tick: int, triggered: bool) -> None:
-        time = tick - self._zero
-        gate = self._set["GATE"]
+        time = self._time(tick)
+        gate = self._set["GATE"] & self._set["ENABLE"]
         if not triggered:
             self._frame.gate(tick, gate, time)
             return
@@ -174,10 +181,14 @@ class Pcap:
         """Return the word that comes out at the tick."""
         for sample in self._samples:
             if sample.first <= tick <= sample.last:
-                # with the fault the words of the newer sample are already in place
-                words = self._samples[-1].words if tick == self._fault_at else sample.words
-                return words[tick - sample.first]
+                return self._in_place(tick, sample).words[tick - sample.first]
         return None
+
+    def _in_place(self, tick: int, sample: _Sample) -> _Sample:
+        """Return the sample whose words are read: with the fault, the one that came too close."""
+        if tick != self._fault_at:
+            return sample
+        return next(other for other in self._samples if other.first == tick)
 
     def _drain(self, tick: int) -> None:
         """Move the samples that are out by the tick to where they are taken from."""

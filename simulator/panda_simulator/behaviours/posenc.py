@@ -30,15 +30,20 @@ class Posenc:
         """Take one tick (Behaviour.update)."""
         now = self._set
         enabled = now["ENABLE"]
+        counted = (tick - 1 - self._origin) % self._period()
         now.update(changes)
+        # up to here the step clock has counted with the period that it had
+        self._origin = tick - 1 - counted
+        stepped = self._moved is not None and self._moved[0] == tick - 1
         if not now["ENABLE"]:
             self._tracker = self._phase = 0
             self._moved = None
             self._strobe(tick, changes)
-            return {"A": 0, "B": 0, "STATE": DISABLED}, None
-        stepped = 0
+            # the pulse of the last step still comes out
+            pulse = stepped and bool(now["PROTOCOL"] & 1)
+            outputs = {"A": int(pulse), "B": 0, "STATE": DISABLED}
+            return outputs, tick + 1 if pulse else None
         if self._moved and self._moved[0] < tick:
-            stepped = self._moved[0] == tick - 1
             self._phase = (self._phase + self._moved[1]) % 4
             self._moved = None
         direction = int(self._tracker >= now["INP"])
@@ -51,7 +56,7 @@ class Posenc:
                 self._move(tick)
         self._strobe(tick, changes)
         lines = (int(stepped), direction) if now["PROTOCOL"] & 1 else _LINES[self._phase]
-        again = bool(stepped) or not enabled
+        again = stepped or not enabled
         return {"A": lines[0], "B": lines[1], "STATE": state}, self._wake(tick, again)
 
     def _move(self, tick: int) -> None:
@@ -60,15 +65,16 @@ class Posenc:
         self._moved = tick, step
 
     def _strobe(self, tick: int, changes: Mapping[str, int]) -> None:
-        # The old step clock is still the one in force at the tick of the strobe.
+        # At the tick of the strobe the step clock is at its old count, with the new period.
         if "PERIOD" in changes:
             self._origin = tick
 
     def _period(self) -> int:
-        return max(self._set["PERIOD"], 1 + (self._set["PROTOCOL"] & 1))
+        period = self._set["PERIOD"]
+        return 2 if period == 1 and self._set["PROTOCOL"] == 1 else max(period, 1)
 
     def _active(self, tick: int) -> bool:
-        return (tick - self._origin) % self._period() == 0
+        return tick - self._origin == self._period()
 
     def _wake(self, tick: int, again: bool) -> int | None:
         if self._moved or again:

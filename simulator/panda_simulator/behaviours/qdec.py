@@ -17,7 +17,12 @@ _STEPS = {1: 1, 3: -1}
 
 
 class Qdec:
-    """Counts changes of phase, two ticks later; of steps on consecutive ticks every second."""
+    """Counts changes of phase, two ticks later; of steps on consecutive ticks every second.
+
+    A step raises two flags for one tick: that there is one to count, and that it goes
+    down. A flag cannot be raised on the tick after it was, so the second of two steps in a
+    row is lost, and the third of three can be counted the wrong way.
+    """
 
     bit_inputs: tuple[str, ...] = ("LINKUP_INCR", "A", "B", "Z")
     position_inputs: tuple[str, ...] = ()
@@ -26,7 +31,7 @@ class Qdec:
         self._set: dict[str, int] = dict.fromkeys((*self.bit_inputs, "RST_ON_Z"), 0)
         self._phase = 0
         self._due: dict[int, int] = {}
-        self._reversed_at: int | None = None
+        self._taken_at = self._down_at = -1
         self._count = 0
         self._homed = 0
 
@@ -51,12 +56,9 @@ class Qdec:
         return {"OUT": self._count, "HOMED": self._homed}, min(self._due, default=None)
 
     def _step(self, tick: int, step: int) -> None:
-        # a step taken on the tick before is due on the next one
-        taken_before = self._due.get(tick - 1 + _LATENCY)
-        if taken_before is None:
-            # Recorded from the FPGA (vectors/QDEC.jsonl, "random 1", tick 171), written
-            # nowhere: a step up and a lost step down turn a third one, down, into one up.
-            self._due[tick + _LATENCY] = 1 if self._reversed_at == tick - 1 else step
-            self._reversed_at = None
-        else:
-            self._reversed_at = tick if taken_before > step else None
+        down = step < 0 and self._down_at != tick - 1
+        if down:
+            self._down_at = tick
+        if self._taken_at != tick - 1:
+            self._taken_at = tick
+            self._due[tick + _LATENCY] = -1 if down else 1
