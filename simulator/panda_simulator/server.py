@@ -218,7 +218,8 @@ class Server:
             if session in self._sessions:
                 self._sessions.remove(session)
             writer.close()
-            with contextlib.suppress(OSError):
+            # a cancelled task would be an exception in asyncio's own callback
+            with contextlib.suppress(OSError, asyncio.CancelledError):
                 await writer.wait_closed()
 
     async def _control(self, line: Line) -> None:

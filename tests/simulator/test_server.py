@@ -73,6 +73,26 @@ async def armed(options: str, send_timeout: float):
             yield simulator, control, data
 
 
+async def test_several_hundred_clients_are_served_and_none_outlives_the_simulator():
+    simulator = Simulator(hardware="echo")
+    await simulator.start()
+    ports = [simulator.control_port] * 300 + [simulator.data_port] * 50
+    async with peers(*ports) as opened:
+        control, data = opened[:300], opened[300:]
+        echoes = (peer.ask(f"*ECHO {number}?") for number, peer in enumerate(control))
+        assert await asyncio.gather(*echoes) == [f"OK ={number}" for number in range(300)]
+        assert set(await asyncio.gather(*(peer.ask("RAW NO_HEADER") for peer in data))) == {"OK"}
+        await control[0].until("*PCAP.STATUS?", "OK =Idle 50 0")
+        assert await control[0].ask("PCAP.BITS0.CAPTURE=Value", "*PCAP.ARM=") == "OK"
+        firsts = await asyncio.gather(*(peer.reader.readline() for peer in data))
+        assert set(firsts) == {b" 0x00000000\n"}
+        await simulator.stop()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        for peer in opened:
+            with contextlib.suppress(ConnectionResetError):
+                await asyncio.wait_for(drain(peer), 5)
+
+
 async def test_a_stalled_data_client_keeps_the_box_from_arming_until_it_is_dropped():
     async with armed("RAW FRAMED NO_HEADER", 0.5) as (simulator, control, _):
         # more than all buffers on the way can hold

@@ -123,14 +123,6 @@ async def test_a_line_too_long_closes_the_connection():
         assert await control.reader.read() == b""
 
 
-async def test_300_clients_are_served_at_once():
-    async with Simulator(hardware="echo") as simulator:
-        async with peers(*[simulator.control_port] * 300) as clients:
-            asked = (client.ask(f"*ECHO {number}?") for number, client in enumerate(clients))
-            replies = await asyncio.gather(*asked)
-        assert replies == [f"OK ={number}" for number in range(300)]
-
-
 async def test_an_acquisition_reaches_its_clients_as_it_goes():
     async with served(data_clients=1) as (_, control, data):
         assert await data.ask("RAW NO_HEADER") == "OK"
