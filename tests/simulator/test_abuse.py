@@ -163,9 +163,9 @@ async def test_a_client_cannot_make_the_simulator_hold_much_for_it(port, data):
     clients, each = 5, 500_000
     async with Simulator(hardware="echo") as simulator, contextlib.AsyncExitStack() as stack:
         # what the kernel holds does not matter here
-        for listener, _ in simulator._server._listening:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 15)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 15)
+        for door in simulator._server._doors.values():
+            door._listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 15)
+            door._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 15)
         number = simulator.control_port if port == "control" else simulator.data_port
         await _press(number, data, 10_000, stack)  # what is kept for all clients is there
         tracemalloc.start()
