@@ -172,6 +172,21 @@ def send_fault(
         raise typer.Exit(1) from error
 
 
+@app.command(name="bench")
+def send_command(
+    bench: Annotated[str, typer.Argument(metavar="HOST:PORT", help="Bench port of a simulator.")],
+    command: Annotated[
+        list[str], typer.Argument(metavar="COMMAND [WORD]...", help="Try help first.")
+    ],
+) -> None:
+    """Send a command to a simulator that runs: move an axis, drive an input, have a fault."""
+    try:
+        typer.echo(ask(bench, shlex.join(command)))
+    except (OSError, ValueError) as error:
+        typer.echo(f"panda-simulator: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
 @app.command()
 def faults() -> None:
     """List all faults with their parameters."""

@@ -29,6 +29,7 @@ from ophyd_async.core import (
 from ophyd_async.core import StandardReadableFormat as Format
 from typing_extensions import override
 
+from panda_simulator.clock import TICKS_PER_SECOND
 from panda_simulator.world import Axis
 
 T = TypeVar("T")
@@ -83,7 +84,8 @@ class SimMotorMoveLogic(MovableLogic[float]):
 
     def _start(self, position: float, velocity: float, acceleration_time: float) -> None:
         self.axis.velocity = velocity
-        self.axis.acceleration = velocity / acceleration_time
+        # at once is a tick
+        self.axis.acceleration = velocity / max(acceleration_time, 1 / TICKS_PER_SECOND)
         self.axis.move(position)
 
     async def _follow(self) -> None:
@@ -150,9 +152,17 @@ class SimMotor(StandardReadable, StandardMovable[float], Flyable, Preparable):
     @AsyncStatus.wrap
     @override
     async def prepare(self, value: FlyMotorInfo) -> None:
-        """Go to where the run-up begins, at the velocity set, then set that of the run."""
+        """Go to where the run-up begins, at the velocity set, then set that of the run.
+
+        Raises:
+            ValueError: the run needs more room than the limits of the axis leave.
+        """
         self._fly_info = value
-        await self.set(value.ramp_up_start_pos(await self.acceleration_time.get_value()))
+        ramp = await self.acceleration_time.get_value()
+        # both ends before anything moves: a run that cannot end well is not begun
+        for end in (value.ramp_up_start_pos(ramp), value.ramp_down_end_pos(ramp)):
+            await self.movable_logic.check_move(end)
+        await self.set(value.ramp_up_start_pos(ramp))
         await self.velocity.set(value.speed)
 
     @AsyncStatus.wrap

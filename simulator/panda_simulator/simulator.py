@@ -34,6 +34,7 @@ from panda_simulator.firehose import Firehose
 from panda_simulator.hardware import Hardware
 from panda_simulator.outages import Outages
 from panda_simulator.server import Server
+from panda_simulator.stage import Stage
 from panda_simulator.state import StateTimes
 from panda_simulator.versions import NEWEST
 from panda_simulator.world import World
@@ -220,6 +221,7 @@ class Simulator:
         self._engine.start()
         if self.bench_port is not None:
             bench = Bench(self.faults, self._status)
+            bench.add(*Stage(self.world, lambda: self.tick, self.run_for).commands())
             try:
                 self.bench_port = await self._server.open_bench(self.bench_port, bench.answer)
             except OSError:

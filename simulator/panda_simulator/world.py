@@ -9,11 +9,14 @@ INENC1 … INENC4, with 10 000 counts per millimetre.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeAlias
 
+from panda_simulator.behaviours import Track
 from panda_simulator.clock import TICKS_PER_SECOND, Clock
-from panda_simulator.motion import ONE, Motion, Piece, moving, stopping, to_fixed, to_float
+from panda_simulator.encoders import Coarse, Encoder, Noisy
+from panda_simulator.motion import Motion, Piece, moving, stopping, to_fixed, to_float
 
 COUNTS_PER_MM = 10_000
 STANDARD_AXES: Mapping[str, int] = {"x": 1, "y": 2, "z": 3, "a": 4}
@@ -22,8 +25,7 @@ STANDARD_AXES: Mapping[str, int] = {"x": 1, "y": 2, "z": 3, "a": 4}
 Observer: TypeAlias = Callable[[int, int], None]
 """Called with the tick and the level of an output of the box."""
 
-_FRACTION = 32
-_SHIFT = 112 + _FRACTION
+_CONNECTOR = re.compile(r"([A-Z][A-Z0-9_]*?)([1-9][0-9]*)")
 
 
 class Box(Protocol):
@@ -37,12 +39,16 @@ class Box(Protocol):
         """Learn that the encoder on INENC `number` goes on differently from a tick on."""
         ...
 
+    def encoder_plugged(self, number: int, track: Track) -> None:
+        """Learn that another encoder is on INENC `number`."""
+        ...
+
     def wake_at(self, tick: int) -> None:
         """Let time come to a tick, though no block may have anything to do there."""
         ...
 
-    def level_driven(self, block: str, number: int, level: int) -> None:
-        """Learn that an input of the box is driven to a level."""
+    def level_driven(self, block: str, number: int, level: int, tick: int | None = None) -> None:
+        """Learn that an input of the box is driven to a level: now, or at a tick to come."""
         ...
 
 
@@ -146,43 +152,6 @@ class Axis:
         return self.motion.end()
 
 
-class Encoder:
-    """Counts round(position · counts_per_unit + offset) of an axis, halves rounded up."""
-
-    def __init__(self, axis: Axis, counts_per_unit: float, offset: float = 0.0) -> None:
-        """Put an encoder on an axis.
-
-        Args:
-            axis: that it measures.
-            counts_per_unit: negative if it counts the other way; not 0.
-            offset: in counts.
-
-        Raises:
-            ValueError: counts_per_unit is too small.
-        """
-        self.axis = axis
-        self._gain = round(counts_per_unit * (1 << _FRACTION))
-        if not self._gain:
-            raise ValueError(f"encoder of axis {axis.name}: counts_per_unit is {counts_per_unit}")
-        self._offset = (to_fixed(offset) << _FRACTION) + (ONE << _FRACTION - 1)
-
-    def at(self, tick: int) -> int:
-        """Return the count at a tick (Track.at)."""
-        return (self.axis.motion.at(tick) * self._gain + self._offset) >> _SHIFT
-
-    def leaves(self, tick: int, low: int, high: int) -> int | None:
-        """Return when the count leaves an interval (Track.leaves)."""
-        # count >= n when gain·position >= n·2**shift - offset
-        lowest = (low << _SHIFT) - self._offset
-        beyond = (high + 1 << _SHIFT) - self._offset
-        gain = abs(self._gain)
-        if self._gain > 0:
-            bounds = -(-lowest // gain), -(-beyond // gain) - 1
-        else:
-            bounds = -beyond // gain + 1, -lowest // gain
-        return self.axis.motion.leaves(tick, *bounds)
-
-
 class World:
     """Axes, encoders and connectors; made before the box, which attaches itself."""
 
@@ -198,7 +167,7 @@ class World:
         self._levels: dict[tuple[str, int], int] = {}
         self._observers: dict[tuple[str, int], list[Observer]] = {}
         self.axes: dict[str, Axis] = {}
-        self.encoders: dict[int, Encoder] = {}
+        self.encoders: dict[int, Track] = {}
         for name, number in axes.items():
             self.add_axis(Axis(name))
             self.connect(name, number, COUNTS_PER_MM)
@@ -210,15 +179,60 @@ class World:
         axis.subscribe(lambda _: self._box.wake_at(axis.motion.end()) if self._box else None)
         self.axes[axis.name] = axis
 
-    def connect(self, axis: str, number: int, counts_per_unit: float, offset: float = 0.0) -> None:
-        """Put an encoder on an axis and plug it into INENC `number`, before the box is made.
+    def connect(
+        self,
+        axis: str,
+        number: int,
+        counts_per_unit: float,
+        offset: float = 0.0,
+        *,
+        resolution: int = 1,
+        noise: int = 0,
+        seed: int = 0,
+    ) -> None:
+        """Put an encoder on an axis and plug it into INENC `number`, in place of any other.
+
+        Args:
+            axis: its name.
+            number: of the INENC, from 1.
+            counts_per_unit: negative if it counts the other way.
+            offset: in counts.
+            resolution: counts of the smallest step it shows.
+            noise: largest deviation in counts, new every microsecond.
+            seed: of the noise.
 
         Raises:
             KeyError: there is no such axis.
+            ValueError: a number is out of range.
         """
-        encoder = Encoder(self.axes[axis], counts_per_unit, offset)
-        self.encoders[number] = encoder
-        encoder.axis.subscribe(lambda tick: self._moved(number, encoder, tick))
+        owner = self.axes[axis]
+        track: Track = Encoder(owner.motion, counts_per_unit, offset)
+        if resolution != 1:
+            track = Coarse(track, resolution)
+        if noise:
+            track = Noisy(track, noise, seed=seed)
+        self.encoders[number] = track
+        owner.subscribe(lambda tick: self._moved(number, track, tick))
+        if self._box:
+            self._box.encoder_plugged(number, track)
+
+    def cable(self, output: str, input_: str) -> None:
+        """Lay a cable from an output of the box to an input of it, ``cable("TTLOUT1", "TTLIN2")``.
+
+        The input follows one tick after the output.
+
+        Raises:
+            ValueError: a name is not that of a connector.
+        """
+        source, target = connector(output), connector(input_)
+
+        def follow(tick: int, level: int) -> None:
+            self._levels[target] = level
+            if self._box:
+                self._box.level_driven(*target, level, tick + 1)
+
+        self.observe(*source, follow)
+        self.drive(*target, self.level(*source))
 
     def move(self, targets: Mapping[str, float]) -> int:
         """Start several axes at the same tick; return when the last one stands.
@@ -257,6 +271,18 @@ class World:
     def _begin_change(self) -> int:
         return self._box.begin_change() if self._box else self._clock.now()
 
-    def _moved(self, number: int, encoder: Encoder, tick: int) -> None:
+    def _moved(self, number: int, encoder: Track, tick: int) -> None:
         if self._box and self.encoders.get(number) is encoder:
             self._box.encoder_changed(number, tick)
+
+
+def connector(name: str) -> tuple[str, int]:
+    """Return block and number of a connector named as in ``TTLIN3``.
+
+    Raises:
+        ValueError: it is no such name.
+    """
+    match = _CONNECTOR.fullmatch(name)
+    if match is None:
+        raise ValueError(f"{name!r} is no connector: name it like TTLIN3")
+    return match[1], int(match[2])

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from panda_simulator.behaviours import Inenc, Outenc
+from panda_simulator.encoders import Encoder
 from panda_simulator.motion import ONE, Motion, moving
-from panda_simulator.world import Axis, Encoder
+from panda_simulator.world import Axis
 
 
 class Ramp:
@@ -116,7 +117,7 @@ def test_a_slow_axis_never_counts_back_and_forth():
     axis = Axis("x")
     axis.motion = Motion()
     axis.motion.replace(0, moving(0, 0, ONE // 1000, ONE >> 45, ONE >> 75))
-    encoder = Encoder(axis, 10_000)
+    encoder = Encoder(axis.motion, 10_000)
     first = encoder.leaves(0, 0, 0)
     assert first is not None
     assert {encoder.at(tick) for tick in range(first - 200, first)} == {0}

@@ -75,3 +75,16 @@ async def test_a_run_without_preparation_says_what_to_do(motor):
         await motor.kickoff()
     with pytest.raises(RuntimeError, match="kick it off first"):
         motor.complete()
+
+
+async def test_a_run_whose_overrun_is_outside_the_limits_is_refused_before_it_begins(motor):
+    info = FlyMotorInfo(start_position=990.0, end_position=1000.0, time_for_move=5.0)
+    with pytest.raises(ValueError, match=r"cannot move axis x to 1000\.1"):
+        await motor.prepare(info)
+    assert (await motor.read())["x"]["value"] == 0.0
+
+
+async def test_an_acceleration_in_no_time_takes_a_tick(motor):
+    await motor.acceleration_time.set(0.0)
+    await motor.set(0.5)
+    assert (await motor.read())["x"]["value"] == 0.5

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from panda_simulator.clock import SteppedClock
+from panda_simulator.encoders import Coarse, Encoder, Noisy
 from panda_simulator.motion import ONE, Motion, moving, stopping, to_fixed, to_float
-from panda_simulator.world import Axis, Encoder, World
+from panda_simulator.world import Axis, World
 
 SECOND = 125_000_000
 
@@ -95,7 +96,7 @@ def test_an_encoder_leaves_an_interval_at_the_tick_it_says(
     target, velocity, gain, offset, low, width
 ):
     axis = fast_axis(velocity=velocity)
-    encoder = Encoder(axis, gain, offset)
+    encoder = Encoder(axis.motion, gain, offset)
     axis.move(target)
     leaves = encoder.leaves(0, low, low + width)
     if leaves is None:
@@ -117,24 +118,23 @@ def test_an_axis_at_rest_needs_no_stopping():
 
 def test_encoders_round_and_count_in_their_direction():
     axis = fast_axis(position=0.00026)
-    assert Encoder(axis, 10_000).at(0) == 3
-    assert Encoder(axis, -10_000).at(0) == -3
-    assert Encoder(axis, 10_000, offset=-7).at(0) == -4
+    assert Encoder(axis.motion, 10_000).at(0) == 3
+    assert Encoder(axis.motion, -10_000).at(0) == -3
+    assert Encoder(axis.motion, 10_000, offset=-7).at(0) == -4
 
 
 def test_an_encoder_needs_counts():
     with pytest.raises(ValueError, match="counts_per_unit"):
-        Encoder(fast_axis(), 0.0)
+        Encoder(fast_axis().motion, 0.0)
 
 
 def test_the_standard_world_has_four_axes_on_the_encoder_inputs():
     world = World(SteppedClock())
-    assert {number: encoder.axis.name for number, encoder in world.encoders.items()} == {
-        1: "x",
-        2: "y",
-        3: "z",
-        4: "a",
-    }
+    for position, axis in enumerate(world.axes.values(), start=1):
+        axis.place(position)
+    counts = {number: track.at(100) for number, track in world.encoders.items()}
+    assert counts == {1: 10_000, 2: 20_000, 3: 30_000, 4: 40_000}
+    assert list(world.axes) == ["x", "y", "z", "a"]
     assert not world.axes["x"].moving()
 
 
@@ -153,3 +153,73 @@ def test_levels_are_kept_and_observed_without_a_box():
     world.axes["x"].move(1.0)
     world.axes["x"].place(2.0)
     assert world.axes["x"].position() == 2.0
+
+
+def tracks(axis):
+    counts = Encoder(axis.motion, 10_000)
+    return {
+        "coarse": Coarse(counts, 5),
+        "noisy": Noisy(counts, 3, period=7, seed=1),
+        "both": Noisy(Coarse(counts, 4), 2, period=50, seed=2),
+    }
+
+
+@pytest.mark.parametrize("kind", ["coarse", "noisy", "both"])
+@given(st.integers(0, 3000), st.integers(-3, 40), st.integers(0, 12))
+def test_coarse_and_noisy_encoders_leave_an_interval_at_the_tick_they_say(kind, tick, low, width):
+    axis = fast_axis()
+    axis.move(0.003)
+    track = tracks(axis)[kind]
+    high = low + width
+    said = tick
+    while said is not None and said < tick + 400:
+        inside = [low <= track.at(t) <= high for t in range(said + 1, said + 400)]
+        before, said = said, track.leaves(said, low, high)
+        until = len(inside) if said is None else min(said - before - 1, len(inside))
+        assert all(inside[:until])
+        if said is not None and not low <= track.at(said) <= high:
+            break
+
+
+def test_noise_is_bounded_repeats_with_its_seed_and_differs_with_another():
+    counts = Encoder(fast_axis(position=1.0).motion, 10_000)
+    noisy, same, other = (Noisy(counts, 3, period=10, seed=seed) for seed in (4, 4, 5))
+    ticks = range(0, 5000, 10)
+    deviations = {noisy.at(tick) - 10_000 for tick in ticks}
+    assert deviations == set(range(-3, 4))
+    assert [noisy.at(tick) for tick in ticks] == [same.at(tick) for tick in ticks]
+    assert [noisy.at(tick) for tick in ticks] != [other.at(tick) for tick in ticks]
+    assert noisy.at(100) == noisy.at(109)
+
+
+@pytest.mark.parametrize("make", [lambda c: Coarse(c, 0), lambda c: Noisy(c, -1)])
+def test_an_encoder_that_cannot_be_says_why(make):
+    with pytest.raises(ValueError, match="of an encoder is"):
+        make(Encoder(fast_axis().motion, 10))
+
+
+def test_a_cable_brings_an_output_to_an_input_a_tick_later(bench):
+    bench.world.cable("TTLOUT2", "TTLIN5")
+    bench.set("TTLOUT", 2, VAL="BITS1.OUTA")
+    bench.set("BITS", A=1)
+    bench.run(1)
+    assert not bench.bit("TTLIN5.VAL")
+    bench.run(1)
+    assert bench.bit("TTLIN5.VAL")
+    assert bench.world.level("TTLIN", 5) == 1
+
+
+def test_a_name_that_is_no_connector_is_refused():
+    with pytest.raises(ValueError, match="'TTLIN' is no connector"):
+        World(SteppedClock()).cable("TTLOUT1", "TTLIN")
+
+
+def test_an_encoder_can_be_plugged_in_while_the_box_runs(bench):
+    bench.world.axes["x"].place(1.0)
+    bench.run(5)
+    assert bench.position("INENC1.VAL") == 10_000
+    bench.world.connect("x", 1, -500, resolution=100)
+    bench.run(5)
+    assert bench.position("INENC1.VAL") == -500
+    bench.finish_move(1.1)
+    assert bench.position("INENC1.VAL") == -600

@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from panda_simulator.behaviours import RegisterFile
+from panda_simulator.behaviours import Inenc, RegisterFile, Track
 from panda_simulator.clock import FOREVER, TICKS_PER_SECOND, Clock
 from panda_simulator.fabric.agenda import Agenda, Instance
 from panda_simulator.fabric.capture import Acquisition
@@ -233,11 +233,24 @@ class Fabric:
         self._agenda.at(max(tick, self._engine.tick + 1), self._alarm)
         self._work.set()
 
-    def level_driven(self, block: str, number: int, level: int) -> None:
-        """Drive an input, at a tick of its own (world.Box.level_driven)."""
+    def encoder_plugged(self, number: int, track: Track) -> None:
+        """Read another encoder from now on (world.Box.encoder_plugged)."""
+        instance = self._wiring.instances.get(("INENC", number))
+        if instance is not None and isinstance(instance.behaviour, Inenc):
+            tick = self.begin_change()
+            instance.behaviour.connect(track)
+            self.encoder_changed(number, tick)
+
+    def level_driven(self, block: str, number: int, level: int, tick: int | None = None) -> None:
+        """Drive an input, at a tick of its own or a given one (world.Box.level_driven)."""
         connector = self._engine.connectors.inputs.get((block, number))
-        if connector is not None:
-            instance, register = connector
+        if connector is None:
+            return
+        instance, register = connector
+        if tick is not None:
+            instance.registers[register] = level
+            self._agenda.at(tick, instance)[register] = level
+        else:
             self.advance()
             self._write(instance, {register: level})
 

@@ -1,0 +1,142 @@
+"""Encoders: from the position of an axis to counts, exact, coarse or noisy.
+
+Each is a function of the tick (a `Track`), so it costs nothing while nobody looks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from panda_simulator.behaviours import Track
+from panda_simulator.clock import TICKS_PER_SECOND
+from panda_simulator.motion import ONE, Motion, to_fixed
+
+_FRACTION = 32
+_SHIFT = 112 + _FRACTION
+_PATIENCE = 64
+_MASK64 = (1 << 64) - 1
+
+
+class Encoder:
+    """Counts round(position · counts_per_unit + offset) of a motion, halves rounded up."""
+
+    def __init__(self, motion: Motion, counts_per_unit: float, offset: float = 0.0) -> None:
+        """Measure a motion.
+
+        Args:
+            motion: of an axis.
+            counts_per_unit: negative if it counts the other way; not 0.
+            offset: in counts.
+
+        Raises:
+            ValueError: counts_per_unit is too small.
+        """
+        self._motion = motion
+        self._gain = round(counts_per_unit * (1 << _FRACTION))
+        if not self._gain:
+            raise ValueError(f"an encoder needs counts: counts_per_unit is {counts_per_unit}")
+        self._offset = (to_fixed(offset) << _FRACTION) + (ONE << _FRACTION - 1)
+
+    def at(self, tick: int) -> int:
+        """Return the count at a tick (Track.at)."""
+        return (self._motion.at(tick) * self._gain + self._offset) >> _SHIFT
+
+    def leaves(self, tick: int, low: int, high: int) -> int | None:
+        """Return when the count leaves an interval (Track.leaves)."""
+        # count >= n when gain·position >= n·2**shift - offset
+        lowest = (low << _SHIFT) - self._offset
+        beyond = (high + 1 << _SHIFT) - self._offset
+        gain = abs(self._gain)
+        if self._gain > 0:
+            bounds = -(-lowest // gain), -(-beyond // gain) - 1
+        else:
+            bounds = -beyond // gain + 1, -lowest // gain
+        return self._motion.leaves(tick, *bounds)
+
+
+@dataclass(frozen=True, slots=True)
+class Coarse:
+    """An encoder that counts in steps: the next multiple of the resolution that is not above.
+
+    Attributes:
+        track: what it measures, in counts.
+        resolution: counts of a step, 1 or more.
+    """
+
+    track: Track
+    resolution: int
+
+    def __post_init__(self) -> None:
+        if self.resolution < 1:
+            raise ValueError(f"the resolution of an encoder is {self.resolution}; it is 1 or more")
+
+    def at(self, tick: int) -> int:
+        """Return the count at a tick (Track.at)."""
+        return self.track.at(tick) // self.resolution * self.resolution
+
+    def leaves(self, tick: int, low: int, high: int) -> int | None:
+        """Return when the count leaves an interval (Track.leaves)."""
+        step = self.resolution
+        lowest, highest = -(-low // step), high // step
+        return self.track.leaves(tick, lowest * step, highest * step + step - 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Noisy:
+    """An encoder with noise: a new deviation at every period, the same for the same seed.
+
+    Attributes:
+        track: what it measures, in counts.
+        amplitude: largest deviation in counts, either way; all are equally likely.
+        period: ticks for which a deviation lasts.
+        seed: of the deviations.
+    """
+
+    track: Track
+    amplitude: int
+    period: int = TICKS_PER_SECOND // 1_000_000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.amplitude < 0 or self.period < 1:
+            raise ValueError(
+                f"the noise of an encoder is {self.amplitude} counts for {self.period} ticks;"
+                " it is not negative, and lasts a tick or more"
+            )
+
+    def deviation(self, tick: int) -> int:
+        """Return by how much the count is off at a tick."""
+        return _scramble(tick // self.period, self.seed) % (2 * self.amplitude + 1) - self.amplitude
+
+    def at(self, tick: int) -> int:
+        """Return the count at a tick (Track.at)."""
+        return self.track.at(tick) + self.deviation(tick)
+
+    def leaves(self, tick: int, low: int, high: int) -> int | None:
+        """Return when the count leaves an interval (Track.leaves)."""
+        inner_low, inner_high = low + self.amplitude, high - self.amplitude
+        first = tick + 1
+        if inner_low <= self.track.at(first) <= inner_high:
+            # no deviation matters before the count itself comes near the bounds
+            near = self.track.leaves(first, inner_low, inner_high)
+            if near is None:
+                return None
+            first = near
+        for _ in range(_PATIENCE):
+            end = first - first % self.period + self.period
+            off = self.deviation(first)
+            if not low <= self.track.at(first) + off <= high:
+                return first
+            left = self.track.leaves(first, low - off, high - off)
+            if left is not None and left < end:
+                return left
+            first = end
+        return first
+
+
+def _scramble(number: int, seed: int) -> int:
+    """Return 64 bits that look random, the same for the same numbers (splitmix64)."""
+    z = (number + 1) * 0x9E3779B97F4A7C15 + seed * 0xD1B54A32D192ED03 & _MASK64
+    z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9 & _MASK64
+    z = (z ^ z >> 27) * 0x94D049BB133111EB & _MASK64
+    return z ^ z >> 31
