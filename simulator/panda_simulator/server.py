@@ -34,6 +34,9 @@ _PIECE = 1 << 18
 """Bytes given to the transport at once: it copies what the socket does not take."""
 
 _BENCH = "bench"
+_BENCH_LINE = 1 << 16
+"""Bytes that a line to the bench port may have, more or less."""
+
 _THIS_MACHINE = "127.0.0.1"
 _PORTS = {"config": "control", "data": "data", _BENCH: _BENCH}
 """The port of each kind of connection, as kinds are called in ``*WHO?``."""
@@ -113,7 +116,7 @@ class Server:
 
         async def serve(line: Line) -> None:
             rest = b""
-            while data := await line.read():
+            while len(rest) < _BENCH_LINE and (data := await line.read()):
                 *lines, rest = (rest + data).split(b"\n")
                 for text in lines:
                     reply = await answer(text.decode("utf-8", "replace"))

@@ -14,10 +14,11 @@ from panda_simulator.simulator import HardwareName
 COUNTING = (
     "CLOCK1.PERIOD.UNITS=s",
     "CLOCK1.PERIOD=0.001",
-    "CLOCK1.ENABLE=ONE",
-    "COUNTER1.ENABLE=ONE",
+    "CLOCK1.ENABLE=PCAP.ACTIVE",
+    "COUNTER1.ENABLE=PCAP.ACTIVE",
     "COUNTER1.TRIG=CLOCK1.OUT",
     "PCAP.TRIG=CLOCK1.OUT",
+    "PCAP.TRIG_EDGE=Falling",
     "COUNTER1.OUT.CAPTURE=Value",
 )
 

@@ -100,12 +100,13 @@ class Line:
             OSError: the connection is lost.
             TimeoutError: the client takes nothing.
         """
+        if not data:
+            return
         if not self.attached and self._frozen is None:
-            if data:
-                await self._write(data)
+            await self._write(data)
             return
         await self._thaw()
-        actions: Iterable[Action] = [Send(data)] if data else []
+        actions: Iterable[Action] = [Send(data)]
         for attachment in self.attached:
             actions = attachment.through(actions)
         for action in actions:
