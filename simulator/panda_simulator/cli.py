@@ -1,4 +1,4 @@
-"""The command line: serve a box, or answer a trace.
+"""The command line: serve a box, answer a trace, or draw a timing diagram.
 
 Source: protocol.md 1.1; trace_protocol.md.
 """
@@ -211,6 +211,35 @@ def trace() -> None:
 
     with contextlib.suppress(BrokenPipeError):
         run_trace(sys.stdin, sys.stdout)
+
+
+@app.command()
+def timing(
+    scripts: Annotated[list[Path], typer.Argument(help="Scripts, see docs/simulator.md.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Picture to write: .svg, .png or .pdf."),
+    ] = None,
+    first: Annotated[str | None, typer.Option("--from", help="First tick, or a time: 2us.")] = None,
+    last: Annotated[str | None, typer.Option("--to", help="Last tick, or a time.")] = None,
+    text: Annotated[bool, typer.Option("--text", help="Print it in characters.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="Print the edges as CSV.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    columns: Annotated[int, typer.Option(min=40, help="Width of the text.")] = 100,
+    width: Annotated[float, typer.Option(min=3, help="Width of the picture, inches.")] = 10.0,
+    dpi: Annotated[int, typer.Option(min=30, help="Dots per inch of a PNG.")] = 150,
+) -> None:
+    """Run wired boxes from scripts, and draw their signals as timing diagrams."""
+    # imported here: serving a box needs nothing of it
+    from panda_simulator.timing import ScriptError  # noqa: PLC0415
+    from panda_simulator.timing.command import Wishes, run  # noqa: PLC0415
+
+    wishes = Wishes(output, first, last, text, csv, json, columns, width, dpi)
+    try:
+        run(scripts, wishes, lambda part: typer.echo(part, nl=False))
+    except (ScriptError, OSError, ValueError) as error:
+        typer.echo(f"panda-simulator: {error}", err=True)
+        raise typer.Exit(1) from error
 
 
 def main() -> None:

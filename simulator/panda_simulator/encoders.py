@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from panda_simulator.behaviours import Track
 from panda_simulator.clock import TICKS_PER_SECOND
-from panda_simulator.motion import ONE, Motion, to_fixed
+from panda_simulator.motion import ONE, Motion, to_fixed, to_float
 
 _FRACTION = 32
 _SHIFT = 112 + _FRACTION
@@ -36,6 +36,11 @@ class Encoder:
         if not self._gain:
             raise ValueError(f"an encoder needs counts: counts_per_unit is {counts_per_unit}")
         self._offset = (to_fixed(offset) << _FRACTION) + (ONE << _FRACTION - 1)
+
+    def position(self, count: int) -> float:
+        """Return the position, in units, at which it counts so much."""
+        middle = (count << _SHIFT) + (ONE << _FRACTION - 1) - self._offset
+        return to_float(middle // self._gain)
 
     def at(self, tick: int) -> int:
         """Return the count at a tick (Track.at)."""

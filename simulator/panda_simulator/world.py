@@ -48,7 +48,11 @@ class Box(Protocol):
         ...
 
     def level_driven(self, block: str, number: int, level: int, tick: int | None = None) -> None:
-        """Learn that an input of the box is driven to a level: now, or at a tick to come."""
+        """Learn that an input of the box is driven to a level: now, or at a tick to come.
+
+        Raises:
+            ValueError: the tick is over.
+        """
         ...
 
 
@@ -248,11 +252,21 @@ class World:
         """Surround a box."""
         self._box = box
 
-    def drive(self, block: str, number: int, level: int) -> None:
-        """Set the level on an input of the box, as ``drive("TTLIN", 1, 1)``."""
-        self._levels[block, number] = level
+    def drive(self, block: str, number: int, level: int, tick: int | None = None) -> None:
+        """Set the level on an input of the box, as ``drive("TTLIN", 1, 1)``.
+
+        Args:
+            block: of the input.
+            number: of the input, from 1.
+            level: 0 or 1.
+            tick: at which it changes; the next one, at once, if not given.
+
+        Raises:
+            ValueError: the tick is over.
+        """
         if self._box:
-            self._box.level_driven(block, number, level)
+            self._box.level_driven(block, number, level, tick)
+        self._levels[block, number] = level
 
     def level(self, block: str, number: int) -> int:
         """Return the level of an input or output of the box, as last set."""

@@ -74,6 +74,11 @@ class Pcap:
         return self._zero != _NEVER_ENABLED
 
     @property
+    def captured_at(self) -> int | None:
+        """The tick of the last capture of the acquisition."""
+        return self._last_capture
+
+    @property
     def watched(self) -> frozenset[int]:
         """Positions of which PCAP needs to be told every change, as things are."""
         return self._frame.watched

@@ -111,6 +111,14 @@ class RegisterField(FieldClass):
         elif wiring.features.extension_errors:
             wiring.extension.write(self._extension, number + 1, value)
 
+    def shown(self, number: int, value: int) -> str:
+        """Write a raw value as the field would if it had it.
+
+        Raises:
+            CommandError: it is no value of the field.
+        """
+        return self._format.format(number, value)
+
     def _formatted(self, number: int) -> str:
         if self.subtype == subtypes.Action.name:
             raise CommandError("Cannot read action value")

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from panda_simulator.fabric.fabric import Fabric
+from panda_simulator.fabric.probe import Probe
 
-__all__ = ["Fabric"]
+__all__ = ["Fabric", "Probe"]

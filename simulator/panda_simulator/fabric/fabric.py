@@ -28,6 +28,7 @@ from panda_simulator.fabric.agenda import Agenda, Instance
 from panda_simulator.fabric.capture import Acquisition
 from panda_simulator.fabric.engine import Engine
 from panda_simulator.fabric.pace import Pace
+from panda_simulator.fabric.probe import Probe
 from panda_simulator.fabric.wiring import Wiring
 from panda_simulator.hardware import CaptureSink
 from panda_simulator.world import World
@@ -247,12 +248,19 @@ class Fabric:
         if connector is None:
             return
         instance, register = connector
-        if tick is not None:
-            instance.registers[register] = level
-            self._agenda.at(tick, instance)[register] = level
-        else:
+        if tick is None:
             self.advance()
             self._write(instance, {register: level})
+        elif tick <= self._engine.tick:
+            raise ValueError(f"tick {tick} is over: this box has come to {self._engine.tick}")
+        else:
+            instance.registers[register] = level
+            self._agenda.at(tick, instance)[register] = level
+            self._work.set()
+
+    def probe(self, block: str, number: int) -> Probe:
+        """Look at a block without changing what it does."""
+        return Probe(self._wiring, self._wiring.instances[block, number])
 
     # The engine
 

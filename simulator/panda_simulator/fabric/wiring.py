@@ -112,10 +112,10 @@ class Wiring:
         index, delay = source
         instance.bit_sources[name] = source
         self._bit_sinks[index].append((instance, name, _HOP + delay))
-        self._put_out_line(index, tick)
+        self.put_out_line(index, tick)
         self._agenda.at(tick + _HOP + delay, instance)[name] = self.bits.levels[index]
 
-    def _put_out_line(self, index: int, tick: int) -> None:
+    def put_out_line(self, index: int, tick: int) -> None:
         """Begin to put an encoder line out change by change: somebody listens to it."""
         source = self.lines.get(index)
         if source is None or not isinstance(source.behaviour, Inenc):

@@ -1,0 +1,208 @@
+"""A whole box without sockets, in time that stands still until it is told to go on.
+
+It takes the commands of the control port and gives the data of the data port, through
+the same parsers and formatters that serve clients, so that what works here works there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from panda_simulator.box import Box, CommandError, Layout, extension_constants
+from panda_simulator.box.capture import CapturePlan, ColumnGroup
+from panda_simulator.clock import TICKS_PER_SECOND, Clock, SteppedClock
+from panda_simulator.control import ControlConnection, Facilities
+from panda_simulator.data import Acquisition, DataConnection
+from panda_simulator.fabric import Fabric
+from panda_simulator.simulator import DEFAULT_BOX, EXTENSION_CONSTANTS, box_directory
+from panda_simulator.world import World
+
+_START_NS = 1_577_836_800_000_000_000
+"""The wall clock at tick 0, ns since 1970: the same in every run."""
+
+_ALL = b"UNFRAMED SCALED NO_HEADER NO_STATUS ONE_SHOT\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What one acquisition captured, as a client receives it.
+
+    Attributes:
+        columns: names of the columns, as ``INENC1.VAL Mean``.
+        values: (rows, columns) float64, scaled.
+    """
+
+    columns: tuple[str, ...]
+    values: NDArray[np.float64]
+
+
+class _Reader:
+    """A data client that takes one acquisition."""
+
+    def __init__(self, acquisition: Acquisition) -> None:
+        self.connection = DataConnection(acquisition)
+        self.connection.receive_data(_ALL)
+        self.data = bytearray()
+        self.plan: CapturePlan | None = None
+
+    def rows(self) -> Rows:
+        if self.plan is None:
+            return Rows((), np.zeros((0, 0)))
+        columns = self.plan.columns
+        form = np.dtype(
+            [
+                (str(at), "<u4" if column.group is ColumnGroup.UNSCALED else "<f8")
+                for at, column in enumerate(columns)
+            ]
+        )
+        whole = len(self.data) // form.itemsize * form.itemsize
+        table = np.frombuffer(bytes(self.data[:whole]), form)
+        values = np.empty((len(table), len(columns)))
+        for at in range(len(columns)):
+            values[:, at] = table[str(at)]
+        return Rows(tuple(f"{c.name} {c.capture}" for c in columns), values)
+
+
+class SteppedBox:
+    """One simulated PandA in stepped time; every write takes a tick of its own.
+
+    Attributes:
+        box: blocks and fields.
+        fabric: the blocks, wired and ticking.
+        world: axes and levels around it.
+    """
+
+    def __init__(
+        self,
+        box: str = DEFAULT_BOX,
+        *,
+        config_dir: Path | None = None,
+        world: Callable[[Clock], World] = World,
+    ) -> None:
+        """Make a box at power-up, at tick 0.
+
+        Args:
+            box: name of a built-in box.
+            config_dir: files of another box, instead of a built-in one.
+            world: makes the world around it.
+
+        Raises:
+            ConfigError: a file of the box is malformed.
+            ValueError: there is no such box.
+        """
+        self._clock = SteppedClock()
+        self.world = world(self._clock)
+
+        def blocks(layout: Layout) -> Fabric:
+            return Fabric(
+                layout.blocks,
+                layout.bit_index,
+                layout.position_index,
+                clock=self._clock,
+                world=self.world,
+                time_ns=self._time_ns,
+            )
+
+        directory = config_dir or box_directory(box)
+        self.box = Box(directory, blocks, extension_constants(EXTENSION_CONSTANTS))
+        fabric = self.box.hardware
+        if not isinstance(fabric, Fabric):
+            raise TypeError(f"{fabric} has no blocks that tick")
+        self.fabric = fabric
+        self._due: list[Callable[[], None]] = []
+        self._acquisition = Acquisition(
+            self.box,
+            later=lambda _, function: self._due.append(function),
+            clock=lambda: self.tick / TICKS_PER_SECOND,
+            now_ns=self._time_ns,
+        )
+        facilities = Facilities(self.box, self._acquisition, list)
+        self._control = ControlConnection(facilities)
+        self._readers = [_Reader(self._acquisition)]
+
+    @property
+    def tick(self) -> int:
+        """The last tick that is over; a change made now is at the next one."""
+        return self.fabric.tick
+
+    def run_until(self, tick: int) -> None:
+        """Let time pass up to a tick, that one included."""
+        self.fabric.run_until(tick)
+        self._settle()
+
+    def set(self, name: str, value: str = "") -> None:
+        """Do ``NAME=VALUE``, as a client would; ``*PCAP.ARM`` is such a name.
+
+        Raises:
+            CommandError: the box refuses it, in the server's words.
+            ValueError: it is more than one line.
+        """
+        if "\n" in name + value:
+            raise ValueError(f"{name} is given more than one line")
+        self._request(f"{name}={value}")
+
+    def get(self, name: str) -> str | list[str]:
+        """Ask ``NAME?``.
+
+        Returns:
+            The value, or the lines of a multi-value reply.
+
+        Raises:
+            CommandError: the box refuses it, in the server's words.
+        """
+        reply = self._request(f"{name}?")
+        if reply.startswith("OK ="):
+            return reply.removeprefix("OK =").removesuffix("\n")
+        return [line.removeprefix("!") for line in reply.splitlines()[:-1]]
+
+    def write_table(self, name: str, words: Iterable[int], modifiers: str = "") -> None:
+        """Write a table, as with ``NAME<``.
+
+        Args:
+            name: of the table.
+            words: unsigned 32-bit words of its rows.
+            modifiers: what follows the ``<``: "<" for a segment of a stream, "<|" for the last.
+
+        Raises:
+            CommandError: the box refuses it, in the server's words.
+        """
+        lines = "".join(f"{word & 0xFFFFFFFF}\n" for word in words)
+        self._request(f"{name}<{modifiers}\n{lines}")
+
+    def rows(self) -> list[Rows]:
+        """Return what each acquisition so far captured."""
+        self._settle()
+        return [reader.rows() for reader in self._readers if reader.plan is not None]
+
+    def _request(self, text: str) -> str:
+        self._settle()
+        reply = self._control.receive_data(f"{text}\n".encode()).decode("latin-1")
+        self._settle()
+        if reply.startswith("ERR "):
+            raise CommandError(reply.removeprefix("ERR ").removesuffix("\n"))
+        if not reply:
+            raise CommandError("Line too long")
+        return reply
+
+    def _settle(self) -> None:
+        """Set the clock to where the blocks are, and take what was captured."""
+        self._clock.advance_to(self.fabric.tick)
+        due, self._due = self._due, []
+        for function in due:
+            function()
+        reader = self._readers[-1]
+        while piece := reader.connection.data_to_send():
+            reader.plan = self._acquisition.plan
+            reader.data += piece
+        if self._acquisition.completion == "Busy":
+            reader.plan = self._acquisition.plan
+        if reader.connection.closed:
+            self._readers.append(_Reader(self._acquisition))
+
+    def _time_ns(self) -> int:
+        return _START_NS + self.tick * (1_000_000_000 // TICKS_PER_SECOND)

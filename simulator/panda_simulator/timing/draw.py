@@ -1,0 +1,217 @@
+"""Draws a diagram: as a Figure for notebooks, into a file for everyone else.
+
+The same diagram gives the same bytes: no dates, no random names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from panda_simulator.clock import TICKS_PER_SECOND
+from panda_simulator.timing.canvas import Canvas, reproducible, write
+from panda_simulator.timing.diagram import Diagram, Lane, Mark, Remark
+from panda_simulator.timing.export import to_json
+from panda_simulator.timing.layout import (
+    CAPTION_SIZE,
+    GAP,
+    LABEL_SIZE,
+    NOTE_SIZE,
+    STRIP,
+    Band,
+    Layout,
+    Placed,
+    edge_ticks,
+    fits_inside,
+    flag_span,
+    lay_out,
+    margin,
+    note_span,
+    text_width,
+)
+from panda_simulator.timing.paint import paint_lane
+from panda_simulator.timing.palette import DONE, FAINT, GRID, NOTE, WORLD, ZEBRA, block_colours
+from panda_simulator.timing.scale import pick_step
+from panda_simulator.timing.times import unit_for
+
+FORMATS = (".svg", ".png", ".pdf")
+
+_LEFT_LEAST, _LEFT_MOST, _RIGHT = 0.9, 2.6, 0.55
+_BOTTOM, _TOP, _TITLE = 0.32, 0.32, 0.26
+_PER_NUMBER = 0.75
+_MOST_EDGES = 120
+_CLOSEST_EDGES = 0.045
+_MILLI = 1000
+
+
+def draw(diagram: Diagram, *, width: float = 10.0) -> Figure:
+    """Draw a diagram.
+
+    Args:
+        diagram: with the window to draw.
+        width: of the figure, in inches; 10 fits a landscape page.
+
+    Returns:
+        The figure; its `savefig` writes a file, but `save` does so reproducibly.
+    """
+    with reproducible():
+        return _draw(diagram, width).figure
+
+
+def save(diagram: Diagram, path: Path, *, width: float = 10.0, dpi: int = 150) -> None:
+    """Draw a diagram into a file, which holds the `digest` of the diagram as its description.
+
+    Args:
+        diagram: with the window to draw.
+        path: whose suffix says whether it is SVG, PNG or PDF.
+        width: of the figure, in inches.
+        dpi: of a PNG.
+
+    Raises:
+        OSError: the file cannot be written.
+        ValueError: the suffix is none of these.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in FORMATS:
+        raise ValueError(f"{path}: the suffix of a picture is one of {', '.join(FORMATS)}")
+    with reproducible():
+        write(_draw(diagram, width).figure, path, diagram.title, digest(diagram), dpi)
+
+
+def digest(diagram: Diagram) -> str:
+    """Return a text that is another one if anything drawn in the diagram is."""
+    return "edges " + hashlib.sha256(to_json(diagram).encode()).hexdigest()
+
+
+def _draw(diagram: Diagram, width: float) -> Canvas:
+    left = _label_width(diagram)
+    layout = lay_out(diagram, max(width - left - _RIGHT, 1.0))
+    height = _BOTTOM + layout.height + _TOP + _TITLE * bool(diagram.title)
+    beyond = margin(layout)
+    canvas = Canvas(
+        (width, height),
+        (left, _BOTTOM, layout.width, layout.height),
+        (diagram.first - beyond, diagram.last + beyond),
+    )
+    canvas.title(diagram.title)
+    numbers = list(_ticks(layout))
+    canvas.scale("bottom", numbers, "ticks")
+    unit, length = unit_for(diagram.last)
+    canvas.scale("top", _seconds(layout, length), unit)
+    _grid(canvas, layout, [tick for tick, _ in numbers])
+    colours = block_colours(diagram)
+    for number, band in enumerate(layout.bands):
+        colour = colours.get(band.name, WORLD)
+        if number % 2 == 0:
+            bottom = band.bottom - STRIP * band.rows - GAP / 2
+            canvas.stripe(bottom, band.bottom + band.height + GAP / 2, ZEBRA)
+        _label(canvas, band, colour)
+        paint_lane(canvas, band, layout, colour)
+        for tick in band.marked:
+            canvas.marker(tick, band.bottom + band.height + 0.035, "v", DONE, 3.5)
+        for placed in band.notes:
+            _note(canvas, placed, band, layout)
+    for placed in layout.flags:
+        _flag(canvas, placed, layout)
+    return canvas
+
+
+def _label_width(diagram: Diagram) -> float:
+    widest = 0.0
+    for lane in diagram.lanes:
+        captions = [lane.caption] if isinstance(lane, Lane) else lane.columns
+        widths = [text_width(text, CAPTION_SIZE) for text in captions]
+        widest = max([widest, text_width(lane.label, LABEL_SIZE), *widths])
+    return min(max(widest + 0.2, _LEFT_LEAST), _LEFT_MOST)
+
+
+def _ticks(layout: Layout) -> Iterator[tuple[float, str]]:
+    step = pick_step(max(round(layout.ticks_per_inch * _PER_NUMBER), 1))
+    first, last = layout.diagram.first, layout.diagram.last
+    for tick in range(-(-first // step) * step, last + 1, step):
+        yield tick, f"{tick:,}".replace(",", "\u2009")
+
+
+def _seconds(layout: Layout, length: float) -> Iterator[tuple[float, str]]:
+    unit = TICKS_PER_SECOND * length
+    step = pick_step(max(round(_MILLI * layout.ticks_per_inch * _PER_NUMBER / unit), 1)) / _MILLI
+    first = int(-(-layout.diagram.first / unit // step))
+    for count in range(first, int(layout.diagram.last / unit / step) + 1):
+        yield count * step * unit, f"{count * step:g}"
+
+
+def _grid(canvas: Canvas, layout: Layout, numbers: list[float]) -> None:
+    """Draw vertical lines at edges if they can be told apart, else at the numbers of the axis."""
+    ticks = edge_ticks(layout)
+    closest = min((b - a for a, b in itertools.pairwise(ticks)), default=1)
+    clear = closest / layout.ticks_per_inch >= _CLOSEST_EDGES and len(ticks) <= _MOST_EDGES
+    top = layout.height - STRIP * layout.flag_rows
+    canvas.upright(ticks if clear else numbers, 0, top, GRID)
+
+
+def _label(canvas: Canvas, band: Band, colour: str) -> None:
+    lane = band.lane
+    if not isinstance(lane, Lane):
+        y = band.bottom + band.height - 0.13
+        canvas.beside("left", y, lane.label, size=LABEL_SIZE, colour=colour)
+        return
+    middle = band.bottom + band.height / 2
+    y = middle + 0.055 if lane.caption else middle
+    canvas.beside("left", y, lane.label, size=LABEL_SIZE, colour=colour)
+    if lane.caption:
+        canvas.beside("left", middle - 0.08, lane.caption, size=CAPTION_SIZE, colour=FAINT)
+
+
+def _flag(canvas: Canvas, placed: Placed, layout: Layout) -> None:
+    item = placed.item
+    colour = DONE if isinstance(item, Mark) else NOTE
+    y = layout.height - STRIP * (placed.row + 0.5)
+    canvas.upright([item.tick], 0, y, colour, dashes="long")
+    canvas.marker(item.tick, y, "v", colour, 4)
+    _text_beside(canvas, item, y, layout, colour)
+
+
+def _text_beside(
+    canvas: Canvas, item: Mark | Remark, y: float, layout: Layout, colour: str
+) -> None:
+    if flag_span(item, layout)[0] < item.tick:
+        canvas.text(item.tick, y, item.text, size=NOTE_SIZE, colour=colour, align="right", shift=-5)
+    else:
+        canvas.text(item.tick, y, item.text, size=NOTE_SIZE, colour=colour, align="left", shift=5)
+
+
+def _note(canvas: Canvas, placed: Placed, band: Band, layout: Layout) -> None:
+    remark = placed.item
+    if isinstance(remark, Mark):
+        return
+    y = band.bottom - 0.03 - STRIP * (placed.row + 0.5)
+    ends = [(remark.tick, remark.signal)]
+    if remark.end is not None:
+        ends.append((remark.end, remark.end_signal))
+    for tick, signal in ends:
+        source = layout.band(signal) or band
+        top = source.bottom + source.height
+        canvas.upright([tick], y, top, NOTE, dashes="short", above=True)
+    if remark.end is None:
+        canvas.marker(remark.tick, y, "^", NOTE, 4)
+        _text_beside(canvas, remark, y, layout, NOTE)
+    else:
+        _distance(canvas, remark, (remark.tick, remark.end), y, layout)
+
+
+def _distance(
+    canvas: Canvas, remark: Remark, ends: tuple[int, int], y: float, layout: Layout
+) -> None:
+    start, end = sorted(ends)
+    canvas.arrow(start, end, y, NOTE)
+    text, size = remark.text, NOTE_SIZE
+    if fits_inside(remark, layout):
+        canvas.text((start + end) / 2, y, text, size=size, colour=NOTE, boxed=True)
+    elif note_span(remark, layout)[0] < start:
+        canvas.text(start, y, text, size=size, colour=NOTE, align="right", shift=-4)
+    else:
+        canvas.text(end, y, text, size=size, colour=NOTE, align="left", shift=4)

@@ -1,0 +1,190 @@
+"""Plays a script on a box in stepped time, through the commands that a client would send.
+
+What is refused comes back in the server's own words, with the line of the script.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from heapq import merge
+from itertools import groupby
+
+from panda_simulator.box import CommandError, ConfigError
+from panda_simulator.clock import Clock
+from panda_simulator.timing.actions import Actor, make_world
+from panda_simulator.timing.bench import SteppedBox
+from panda_simulator.timing.diagram import Diagram, Lane, Mark, Samples, sample_lane
+from panda_simulator.timing.document import Items, Scalar, ScriptError
+from panda_simulator.timing.edges import Edges
+from panda_simulator.timing.points import remark
+from panda_simulator.timing.recorder import Capture, Recording
+from panda_simulator.timing.script import Action, Script, Shown, Stimulus
+from panda_simulator.timing.signals import AXIS, SAMPLES, Kind, Place, find_signal
+from panda_simulator.world import World
+
+_SETTLING = 64
+"""Ticks between the last setting and the diagram: longer than any input delay."""
+
+
+def play(script: Script) -> Diagram:
+    """Run a script.
+
+    Raises:
+        ScriptError: something in it is not of the box, or is refused by it.
+    """
+    return _Player(script).play()
+
+
+class _Player:
+    """One run of a script."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self._marks: list[Mark] = []
+        self._zero = 0
+        self._bench = self._make_bench()
+        self._actor = Actor(self._bench)
+        self._recording = self._record()
+
+    def _make_bench(self) -> SteppedBox:
+        script = self._script
+        try:
+            return SteppedBox(script.box, config_dir=script.config_dir, world=self._world)
+        except (ConfigError, ValueError, OSError) as problem:
+            raise ScriptError(script.path, 1, f"box: {problem}") from None
+
+    def _world(self, clock: Clock) -> World:
+        try:
+            return make_world(clock, self._script.axes)
+        except ValueError as problem:
+            line = self._script.axes[0].line
+            raise ScriptError(self._script.path, line, str(problem)) from None
+
+    def _record(self) -> Recording:
+        recording = Recording(self._bench.box, self._bench.world, ())
+        for shown in self._script.shown:
+            try:
+                if shown.name == SAMPLES:
+                    recording.watch_captures()
+                else:
+                    recording.add(shown.name)
+            except CommandError as problem:
+                raise self._refused(shown, problem.message) from None
+            except KeyError:
+                known = ", ".join(self._bench.world.axes)
+                raise self._refused(shown, f"there is no such axis, but {known}") from None
+        return recording
+
+    def play(self) -> Diagram:
+        script, bench = self._script, self._bench
+        for action in script.settings:
+            port = self._actor.port(action)
+            if port:
+                self._actor.drive(action, port, bench.tick + 1)
+                bench.run_until(bench.tick + 1)
+            else:
+                self._actor.do(action)
+        bench.run_until(bench.tick + _SETTLING + self._actor.loading)
+        self._zero = bench.tick + 1
+        self._drive()
+        self._write()
+        bench.run_until(self._zero + script.until)
+        lanes = tuple(self._lane(shown) for shown in script.shown)
+        marks = tuple(sorted(self._marks, key=lambda mark: mark.tick))
+        title = script.title or script.path.stem
+        plain = Diagram(title, 0, script.until, lanes, marks)
+        remarks = tuple(remark(note, plain, script.path) for note in script.notes)
+        return Diagram(title, 0, script.until, lanes, marks, remarks)
+
+    def _occurrences(self) -> Iterator[tuple[int, Stimulus]]:
+        """Yield when which stimulus happens, in the order of time."""
+        until = self._script.until
+        for stimulus in self._script.stimuli:
+            if stimulus.tick > until:
+                reason = f"stimulus: tick {stimulus.tick} is after the end, tick {until}"
+                raise ScriptError(self._script.path, stimulus.line, reason)
+        return merge(
+            *(_repeats(stimulus, until) for stimulus in self._script.stimuli),
+            key=lambda occurrence: occurrence[0],
+        )
+
+    def _drive(self) -> None:
+        """Set all levels for their ticks, before time passes."""
+        for tick, stimulus in self._occurrences():
+            for action in stimulus.actions:
+                if port := self._actor.port(action):
+                    self._actor.drive(action, port, self._zero + tick)
+                    self._mark(tick, action)
+
+    def _write(self) -> None:
+        """Do everything else, in the order of time; what moves comes first at its tick."""
+        bench, actor, before = self._bench, self._actor, 0
+        for tick, occurrences in groupby(self._occurrences(), key=lambda pair: pair[0]):
+            actions = [
+                action
+                for _, stimulus in occurrences
+                for action in stimulus.actions
+                if not actor.port(action)
+            ]
+            if not actions:
+                continue
+            bench.run_until(self._zero + tick - 1)
+            if bench.tick >= self._zero + tick:
+                taken = bench.tick - self._zero
+                raise ScriptError(
+                    self._script.path,
+                    actions[0].line,
+                    f"{actions[0].name}: tick {tick} is taken: what is written in and above line "
+                    f"{before} lasts until tick {taken}, as every register takes a tick of its own",
+                )
+            for action in sorted(actions, key=lambda action: not actor.moves(action)):
+                self._mark(bench.tick + 1 - self._zero, action)
+                actor.do(action)
+            before = actions[-1].line
+
+    def _mark(self, tick: int, action: Action) -> None:
+        value = action.value
+        if isinstance(value, Scalar):
+            text = f"{action.name} = {value.text}" if value.text else action.name
+            if AXIS.fullmatch(action.name) or action.name == "PCAP":
+                text = f"{action.name}: {value.text}"
+        else:
+            rows = len(value.nodes) if isinstance(value, Items) else 0
+            text = f"{action.name}: {rows} row{'s' * (rows != 1)}"
+        self._marks.append(Mark(tick, text, action.name))
+
+    def _lane(self, shown: Shown) -> Lane | Samples:
+        if shown.name == SAMPLES:
+            return self._samples(shown)
+        signal = find_signal(self._bench.box, shown.name)  # again: scale and units are set by now
+        edges = self._recording[shown.name if signal.kind is Kind.AXIS else signal.name]
+        edges = edges.since(self._zero).window(0, self._script.until)
+        edges = Edges(signal, edges.initial, edges.ticks, edges.values, edges.exact)
+        caption = signal.name if shown.label else ""
+        if signal.place is Place.INPUT:
+            delay = self._bench.get(f"{signal.name}.DELAY") if signal.kind is Kind.BIT else "0"
+            later = "" if delay == "0" else f" +{delay}"
+            caption = f"{caption} ← {self._bench.get(signal.name)}{later}".strip()
+        return Lane(shown.label or signal.name, caption, edges, shown.style)
+
+    def _samples(self, shown: Shown) -> Samples:
+        captures = [
+            Capture(capture.acquisition, capture.tick - self._zero)
+            for capture in self._recording.captures
+        ]
+        try:
+            label = shown.label or "PCAP samples"
+            return sample_lane(captures, self._bench.rows(), label, shown.columns)
+        except KeyError as problem:
+            known = ", ".join(self._bench.rows()[0].columns)
+            raise self._refused(shown, f"no column {problem}, but {known}") from None
+
+    def _refused(self, shown: Shown, reason: str) -> ScriptError:
+        return ScriptError(self._script.path, shown.line, f"show: {shown.name}: {reason}")
+
+
+def _repeats(stimulus: Stimulus, until: int) -> Iterator[tuple[int, Stimulus]]:
+    every = stimulus.every or until + 1
+    last = stimulus.tick + every * (stimulus.times - 1) if stimulus.times else until
+    for tick in range(stimulus.tick, min(last, until) + 1, every):
+        yield tick, stimulus
