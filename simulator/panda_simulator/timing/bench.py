@@ -84,7 +84,7 @@ class SteppedBox:
         config_dir: Path | None = None,
         world: Callable[[Clock], World] = World,
     ) -> None:
-        """Make a box at power-up, at tick 0.
+        """Make a box at power-up, which has taken some ticks when it is ready.
 
         Args:
             box: name of a built-in box.
@@ -134,6 +134,10 @@ class SteppedBox:
         """Let time pass up to a tick, that one included."""
         self.fabric.run_until(tick)
         self._settle()
+
+    def run(self, ticks: int) -> None:
+        """Let some ticks pass."""
+        self.run_until(self.tick + ticks)
 
     def set(self, name: str, value: str = "") -> None:
         """Do ``NAME=VALUE``, as a client would; ``*PCAP.ARM`` is such a name.

@@ -29,8 +29,8 @@ _DATES: dict[str, dict[str, None]] = {
 }
 _HATCH = "////////"
 _DASHES = {"dotted": (0, (1.5, 1.5)), "short": (0, (2, 1.5)), "long": (0, (4, 2)), "solid": "-"}
-_ARROW = {"arrowstyle": "<|-|>,head_length=0.28,head_width=0.12", "lw": 0.7, "shrinkA": 0,
-          "shrinkB": 0}  # fmt: skip
+_ARROW = {"lw": 0.7, "shrinkA": 0, "shrinkB": 0}
+_HEADS = {1: "-|>,head_length=0.28,head_width=0.12", 2: "<|-|>,head_length=0.28,head_width=0.12"}
 _FAINT, _TEXT = "#767676", "#1a1a1a"
 
 
@@ -77,14 +77,17 @@ class Canvas:
 
     def scale(self, side: str, numbers: Iterable[tuple[float, str]], unit: str) -> None:
         """Number a time axis, "bottom" or "top"."""
-        axis: Any = self._axes if side == "bottom" else self._axes.secondary_xaxis("top")
+        axis: Any = self._axes
+        if side == "top":
+            axis = self._axes.secondary_xaxis("top")
+            axis.spines["top"].set_visible(False)
         numbers = list(numbers)
         axis.set_xticks([tick for tick, _ in numbers], [text for _, text in numbers])
         axis.tick_params(axis="x", labelsize=7, color=_FAINT, labelcolor=_TEXT, length=3,
                          width=0.6, pad=2)  # fmt: skip
-        y, dy, va = (0, -5, "top") if side == "bottom" else (1, 5, "bottom")
-        self._axes.annotate(unit, (1, y), (5, dy), xycoords="axes fraction",
-                            textcoords="offset points", ha="left", va=va, fontsize=7,
+        y, shift, va = (0, -5, "top") if side == "bottom" else (1, 5, "bottom")
+        self._axes.annotate(unit, (0, y), (-8, shift), xycoords="axes fraction",
+                            textcoords="offset points", ha="right", va=va, fontsize=7,
                             color=_FAINT, annotation_clip=False)  # fmt: skip
 
     def stripe(self, bottom: float, top: float, colour: str) -> None:
@@ -139,9 +142,10 @@ class Canvas:
         """Put a marker somewhere."""
         self._axes.plot([x], [y], marker=shape, ms=size, color=colour, mec="none", clip_on=False)
 
-    def arrow(self, left: float, right: float, y: float, colour: str) -> None:
-        """Draw an arrow with two heads."""
-        self._axes.annotate("", (right, y), (left, y), arrowprops={**_ARROW, "color": colour})
+    def arrow(self, tip: float, y: float, tail: float, colour: str, *, heads: int = 1) -> None:
+        """Draw an arrow, with a head at its tip only or at both ends."""
+        style = {**_ARROW, "color": colour, "arrowstyle": _HEADS[heads]}
+        self._axes.annotate("", (tip, y), (tail, y), arrowprops=style)
 
     def text(
         self,
@@ -153,7 +157,7 @@ class Canvas:
         colour: str = _TEXT,
         align: Align = "center",
         shift: float = 0.0,
-        boxed: bool = False,
+        on: str = "",
     ) -> None:
         """Write a text at a tick.
 
@@ -165,12 +169,12 @@ class Canvas:
             colour: of its letters.
             align: which end of it, or its middle, is at the tick.
             shift: to the right, in points.
-            boxed: whether it hides what is behind it.
+            on: colour of a background that hides what is behind it.
         """
-        box = {"boxstyle": "square,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.9}
+        box = {"boxstyle": "square,pad=0.08", "fc": on, "ec": "none"} if on else None
         self._axes.annotate(text, (x, y), (shift, 0), textcoords="offset points", ha=align,
                             va="center_baseline", fontsize=size, color=colour,
-                            bbox=box if boxed else None)  # fmt: skip
+                            bbox=box)  # fmt: skip
 
     def beside(self, side: str, y: float, text: str, *, size: float, colour: str) -> None:
         """Write a text to the "left" or "right" of the plot."""

@@ -50,11 +50,12 @@ class Samples:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """Something done to the box, and to which signal, if it is one."""
+    """Something done to the box, to which signal, if it is one, and whether once more."""
 
     tick: int
     text: str
     signal: str = ""
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ def parse(text: str, path: Path) -> Entries:
     except yaml.MarkedYAMLError as problem:
         mark = problem.problem_mark or problem.context_mark
         reason = problem.problem or problem.context or "cannot be read"
-        if "alias" in reason:
+        if "alias" in f"{problem.context} {reason}":
             reason += "; a name that begins with a star needs quotes"
         raise ScriptError(path, mark.line + 1 if mark else 1, f"not YAML: {reason}") from None
     except yaml.YAMLError as problem:

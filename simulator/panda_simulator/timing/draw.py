@@ -20,6 +20,7 @@ from panda_simulator.timing.layout import (
     CAPTION_SIZE,
     GAP,
     LABEL_SIZE,
+    NARROW,
     NOTE_SIZE,
     STRIP,
     Band,
@@ -28,6 +29,7 @@ from panda_simulator.timing.layout import (
     edge_ticks,
     fits_inside,
     flag_span,
+    is_narrow,
     lay_out,
     margin,
     note_span,
@@ -36,11 +38,13 @@ from panda_simulator.timing.layout import (
 from panda_simulator.timing.paint import paint_lane
 from panda_simulator.timing.palette import DONE, FAINT, GRID, NOTE, WORLD, ZEBRA, block_colours
 from panda_simulator.timing.scale import pick_step
+from panda_simulator.timing.signals import Kind
 from panda_simulator.timing.times import unit_for
 
 FORMATS = (".svg", ".png", ".pdf")
 
-_LEFT_LEAST, _LEFT_MOST, _RIGHT = 0.9, 2.6, 0.55
+_LEFT_LEAST, _LEFT_MOST = 0.9, 2.6
+_RIGHT, _RIGHT_OF_LINES = 0.45, 0.75
 _BOTTOM, _TOP, _TITLE = 0.32, 0.32, 0.26
 _PER_NUMBER = 0.75
 _MOST_EDGES = 120
@@ -89,7 +93,9 @@ def digest(diagram: Diagram) -> str:
 
 def _draw(diagram: Diagram, width: float) -> Canvas:
     left = _label_width(diagram)
-    layout = lay_out(diagram, max(width - left - _RIGHT, 1.0))
+    kinds = {lane.edges.signal.kind for lane in diagram.lanes if isinstance(lane, Lane)}
+    right = _RIGHT if kinds.isdisjoint((Kind.AXIS, Kind.POSITION)) else _RIGHT_OF_LINES
+    layout = lay_out(diagram, max(width - left - right, 1.0))
     height = _BOTTOM + layout.height + _TOP + _TITLE * bool(diagram.title)
     beyond = margin(layout)
     canvas = Canvas(
@@ -114,7 +120,7 @@ def _draw(diagram: Diagram, width: float) -> Canvas:
         for tick in band.marked:
             canvas.marker(tick, band.bottom + band.height + 0.035, "v", DONE, 3.5)
         for placed in band.notes:
-            _note(canvas, placed, band, layout)
+            _note(canvas, placed, band, layout, ZEBRA if number % 2 == 0 else "white")
     for placed in layout.flags:
         _flag(canvas, placed, layout)
     return canvas
@@ -170,21 +176,23 @@ def _flag(canvas: Canvas, placed: Placed, layout: Layout) -> None:
     item = placed.item
     colour = DONE if isinstance(item, Mark) else NOTE
     y = layout.height - STRIP * (placed.row + 0.5)
+    if placed.bare:
+        canvas.marker(item.tick, layout.height - STRIP * layout.flag_rows, "v", colour, 2.5)
+        return
     canvas.upright([item.tick], 0, y, colour, dashes="long")
     canvas.marker(item.tick, y, "v", colour, 4)
-    _text_beside(canvas, item, y, layout, colour)
+    to_left = flag_span(item, layout)[0] < item.tick
+    _beside(canvas, item.tick, y, item.text, colour=colour, to_left=to_left, on="white")
 
 
-def _text_beside(
-    canvas: Canvas, item: Mark | Remark, y: float, layout: Layout, colour: str
+def _beside(
+    canvas: Canvas, tick: float, y: float, text: str, *, colour: str, to_left: bool, on: str
 ) -> None:
-    if flag_span(item, layout)[0] < item.tick:
-        canvas.text(item.tick, y, item.text, size=NOTE_SIZE, colour=colour, align="right", shift=-5)
-    else:
-        canvas.text(item.tick, y, item.text, size=NOTE_SIZE, colour=colour, align="left", shift=5)
+    align, shift = ("right", -6) if to_left else ("left", 6)
+    canvas.text(tick, y, text, size=NOTE_SIZE, colour=colour, align=align, shift=shift, on=on)
 
 
-def _note(canvas: Canvas, placed: Placed, band: Band, layout: Layout) -> None:
+def _note(canvas: Canvas, placed: Placed, band: Band, layout: Layout, ground: str) -> None:
     remark = placed.item
     if isinstance(remark, Mark):
         return
@@ -194,24 +202,37 @@ def _note(canvas: Canvas, placed: Placed, band: Band, layout: Layout) -> None:
         ends.append((remark.end, remark.end_signal))
     for tick, signal in ends:
         source = layout.band(signal) or band
-        top = source.bottom + source.height
+        # not through the values of a sample, which are below its marker
+        top = source.bottom + source.height * isinstance(source.lane, Lane)
         canvas.upright([tick], y, top, NOTE, dashes="short", above=True)
     if remark.end is None:
         canvas.marker(remark.tick, y, "^", NOTE, 4)
-        _text_beside(canvas, remark, y, layout, NOTE)
+        to_left = flag_span(remark, layout)[0] < remark.tick
+        _beside(canvas, remark.tick, y, remark.text, colour=NOTE, to_left=to_left, on=ground)
     else:
-        _distance(canvas, remark, (remark.tick, remark.end), y, layout)
+        _distance(canvas, remark, (remark.tick, remark.end), y, layout, ground)
 
 
 def _distance(
-    canvas: Canvas, remark: Remark, ends: tuple[int, int], y: float, layout: Layout
+    canvas: Canvas,
+    remark: Remark,
+    ends: tuple[int, int],
+    y: float,
+    layout: Layout,
+    ground: str,
 ) -> None:
-    start, end = sorted(ends)
-    canvas.arrow(start, end, y, NOTE)
-    text, size = remark.text, NOTE_SIZE
-    if fits_inside(remark, layout):
-        canvas.text((start + end) / 2, y, text, size=size, colour=NOTE, boxed=True)
-    elif note_span(remark, layout)[0] < start:
-        canvas.text(start, y, text, size=size, colour=NOTE, align="right", shift=-4)
+    start, end = (float(tick) for tick in sorted(ends))
+    to_left = note_span(remark, layout)[0] < start
+    if is_narrow(start, end, layout):
+        tail = NARROW * layout.ticks_per_inch
+        canvas.arrow(start, y, start - tail, NOTE)
+        canvas.arrow(end, y, end + tail, NOTE)
+        start, end = start - tail, end + tail
     else:
-        canvas.text(end, y, text, size=size, colour=NOTE, align="left", shift=4)
+        canvas.arrow(start, y, end, NOTE, heads=2)
+    if fits_inside(remark, layout):
+        middle = (start + end) / 2
+        canvas.text(middle, y, remark.text, size=NOTE_SIZE, colour=NOTE, on=ground)
+    else:
+        tick = start if to_left else end
+        _beside(canvas, tick, y, remark.text, colour=NOTE, to_left=to_left, on=ground)

@@ -7,7 +7,7 @@ their own, and what changes faster than a line is wide becomes a busy stretch.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,16 +30,21 @@ GAP = 0.14
 STRIP = 0.19
 """Height of a row of texts."""
 
+NARROW = 0.2
+"""Inches: the arrows of a shorter distance point at it from outside."""
+
 _POINTS = 72.0
+_SMALL, _SMALLEST = 6.0, 5.2
 _CHARACTER = 0.61
 _CAPITAL = 0.1
 """Width of a character, and how much more a capital takes, in sizes of their font."""
 _FINEST = 0.012
+_NARROWEST_BIT = 0.03
 """Inches: bits that change faster than this are busy."""
 _NARROWEST_VALUE = 0.02
 _FEW = 4
 _LINE_SHARE = 0.6
-_FLAG_ROWS = 5
+_FLAG_ROWS = 8
 
 
 def text_width(text: str, size: float) -> float:
@@ -59,10 +64,11 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A mark or remark on a row of texts, 0 being the uppermost."""
+    """A mark or remark on a row of texts, 0 being the uppermost; a bare one without its text."""
 
     row: int
     item: Mark | Remark
+    bare: bool = False
 
 
 @dataclass(slots=True)
@@ -103,7 +109,7 @@ class Layout:
         height: of everything between both time axes, in inches.
         bands: from top to bottom.
         flags: texts above the lanes.
-        flag_rows: of them; 0 if there are too many texts to show.
+        flag_rows: of them.
     """
 
     diagram: Diagram
@@ -112,7 +118,6 @@ class Layout:
     bands: list[Band] = field(default_factory=list[Band])
     flags: list[Placed] = field(default_factory=list[Placed])
     flag_rows: int = 0
-    flags_dropped: bool = False
 
     @property
     def ticks_per_inch(self) -> float:
@@ -158,16 +163,31 @@ def _is_line(lane: Lane, layout: Layout) -> bool:
     if kind is Kind.LABEL or lane.style is Style.BUS:
         return False
     parts = stretches(lane.edges, layout, _NARROWEST_VALUE)
-    fits = sum(value_fits(part, lane.edges, layout) for part in parts)
+    fits = sum(fitted_value(part, lane.edges, layout) is not None for part in parts)
+    if any(part.value is None for part in parts):
+        return True
     return len(parts) > _FEW and fits < _LINE_SHARE * len(parts)
 
 
-def value_fits(part: Stretch, edges: Edges, layout: Layout) -> bool:
-    """Tell whether the value of a stretch can be written into it."""
+def fitted_value(part: Stretch, edges: Edges, layout: Layout) -> tuple[str, float] | None:
+    """Return the text to write into a stretch and the size of its letters, if there is room.
+
+    Where there is little, letters become smaller, and labels are cut short; numbers never are.
+    """
     if part.value is None:
-        return False
-    room = (part.end - part.start) / layout.ticks_per_inch
-    return text_width(edges.text(part.value), VALUE_SIZE) + 0.04 <= room
+        return None
+    text = edges.text(part.value)
+    room = (part.end - part.start) / layout.ticks_per_inch - 0.04
+    for size in (VALUE_SIZE, _SMALL, _SMALLEST):
+        if text_width(text, size) <= room:
+            return text, size
+    if edges.signal.kind is not Kind.LABEL:
+        return None
+    for length in range(len(text) - 1, 1, -1):
+        short = text[:length] + "…"
+        if text_width(short, _SMALLEST) <= room:
+            return short, _SMALLEST
+    return None
 
 
 def busy_groups(ticks: NDArray[np.int64], finest: float) -> list[tuple[int, int]]:
@@ -186,7 +206,7 @@ def busy_groups(ticks: NDArray[np.int64], finest: float) -> list[tuple[int, int]
     ]
 
 
-def stretches(edges: Edges, layout: Layout, finest: float = _FINEST) -> list[Stretch]:
+def stretches(edges: Edges, layout: Layout, finest: float = _NARROWEST_BIT) -> list[Stretch]:
     """Cut a signal into stretches of one value, from border to border.
 
     Args:
@@ -278,13 +298,15 @@ def _put_flags(layout: Layout) -> None:
         if remark.end is None and layout.band(remark.signal) is None and layout.inside(remark.tick)
     ]
     items.sort(key=lambda item: item.tick)
-    rows = stack(flag_span(item, layout) for item in items)
-    if rows and max(rows) >= _FLAG_ROWS:
-        layout.flags_dropped = True
-        items = [item for item in items if isinstance(item, Remark)]
-        rows = stack(flag_span(item, layout) for item in items)
-    layout.flags = [Placed(row, item) for row, item in zip(rows, items, strict=True)]
-    layout.flag_rows = max(rows, default=-1) + 1
+    texts = [item for item in items if isinstance(item, Remark) or not item.again]
+    rows = stack(flag_span(item, layout) for item in texts)
+    for row, item in zip(rows, texts, strict=True):
+        bare = row >= _FLAG_ROWS and isinstance(item, Mark)
+        layout.flags.append(Placed(0 if bare else row, item, bare))
+    layout.flags += [
+        Placed(0, item, bare=True) for item in items if isinstance(item, Mark) and item.again
+    ]
+    layout.flag_rows = max((placed.row for placed in layout.flags), default=-1) + 1
 
 
 def flag_span(item: Mark | Remark, layout: Layout) -> tuple[float, float]:
@@ -323,10 +345,17 @@ def note_span(remark: Remark, layout: Layout) -> tuple[float, float]:
     start, end = sorted((remark.tick, remark.end))
     if fits_inside(remark, layout):
         return start, end
-    need = (text_width(remark.text, NOTE_SIZE) + 0.1) * layout.ticks_per_inch
+    need = (
+        text_width(remark.text, NOTE_SIZE) + 0.15 + 2 * NARROW * is_narrow(start, end, layout)
+    ) * layout.ticks_per_inch
     if end + need > layout.diagram.last and start - need > layout.diagram.first:
         return start - need, end
     return start, end + need
+
+
+def is_narrow(start: float, end: float, layout: Layout) -> bool:
+    """Tell whether the arrows of a distance have to point at it from outside."""
+    return end - start < NARROW * layout.ticks_per_inch
 
 
 def fits_inside(remark: Remark, layout: Layout) -> bool:
@@ -337,17 +366,18 @@ def fits_inside(remark: Remark, layout: Layout) -> bool:
     return text_width(remark.text, NOTE_SIZE) + 0.3 <= room
 
 
-def sample_columns(samples: Samples, layout: Layout) -> Sequence[int]:
-    """Return the indices of samples whose values can be written without overlap."""
-    shown = list[int]()
-    free = float("-inf")
+def sample_columns(samples: Samples, layout: Layout) -> dict[int, float]:
+    """Return which samples have room for their values, by index, and where their middle goes."""
+    shown = dict[int, float]()
+    free = layout.diagram.first - margin(layout)
     for index, sample in enumerate(samples.samples):
         if not layout.inside(sample.tick):
             continue
         texts = sample.values or ("lost",)
         widest = max((text_width(text, VALUE_SIZE) for text in texts), default=0.0)
         half = (widest / 2 + 0.03) * layout.ticks_per_inch
-        if sample.tick - half >= free:
-            shown.append(index)
-            free = sample.tick + half
+        middle = max(sample.tick, free + half) if not shown else sample.tick
+        if middle - half >= free:
+            shown[index] = middle
+            free = middle + half
     return shown

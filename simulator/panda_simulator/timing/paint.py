@@ -17,11 +17,11 @@ from panda_simulator.timing.layout import (
     Band,
     Layout,
     Stretch,
+    fitted_value,
     margin,
     sample_columns,
     stretches,
     thinned,
-    value_fits,
 )
 from panda_simulator.timing.palette import FAINT, LOST, TEXT
 from panda_simulator.timing.signals import Kind
@@ -66,10 +66,11 @@ def _values(canvas: Canvas, edges: Edges, band: Band, layout: Layout, colour: st
     for number, part in enumerate(parts):
         first, last = number == 0, number == len(parts) - 1
         _cell(canvas, part, edges, band, layout, colour, open_ends=(first, last))
-        if value_fits(part, edges, layout) and part.value is not None:
+        fitted = fitted_value(part, edges, layout)
+        if fitted:
+            text, size = fitted
             middle = (part.start + part.end) / 2
-            y = band.bottom + band.height / 2
-            canvas.text(middle, y, edges.text(part.value), size=VALUE_SIZE)
+            canvas.text(middle, band.bottom + band.height / 2, text, size=size)
 
 
 def _cell(
@@ -117,13 +118,14 @@ def _line(canvas: Canvas, edges: Edges, band: Band, layout: Layout, colour: str)
     canvas.line(xs.tolist(), heights.tolist(), colour, steps=edges.signal.kind is not Kind.AXIS)
     for value, place in {low: 0.0, high: room}.items() if high > low else [(low, 0.0)]:
         y = band.bottom + _ROOM + place
-        canvas.beside("right", y, edges.text(value), size=CAPTION_SIZE, colour=colour)
+        text = f"{value:.4g}" if edges.signal.kind is Kind.AXIS else edges.text(value)
+        canvas.beside("right", y, text, size=CAPTION_SIZE, colour=colour)
 
 
 def _samples(canvas: Canvas, lane: Samples, band: Band, layout: Layout) -> None:
     top = band.bottom + band.height - BIT_HEIGHT / 2
     rows = [top - BIT_HEIGHT / 2 - STRIP * (row + 0.5) for row in range(len(lane.columns))]
-    written = set(sample_columns(lane, layout))
+    written = sample_columns(lane, layout)
     for index, sample in enumerate(lane.samples):
         if not layout.inside(sample.tick):
             continue
@@ -135,6 +137,6 @@ def _samples(canvas: Canvas, lane: Samples, band: Band, layout: Layout) -> None:
         if index in written:
             colour = LOST if lost else TEXT
             for y, text in zip(rows, sample.values or ("lost",), strict=False):
-                canvas.text(sample.tick, y, text, size=VALUE_SIZE, colour=colour)
+                canvas.text(written[index], y, text, size=VALUE_SIZE, colour=colour)
     for y, column in zip(rows, lane.columns, strict=True):
         canvas.beside("left", y, column, size=CAPTION_SIZE, colour=FAINT)

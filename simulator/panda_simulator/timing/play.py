@@ -20,6 +20,7 @@ from panda_simulator.timing.points import remark
 from panda_simulator.timing.recorder import Capture, Recording
 from panda_simulator.timing.script import Action, Script, Shown, Stimulus
 from panda_simulator.timing.signals import AXIS, SAMPLES, Kind, Place, find_signal
+from panda_simulator.timing.times import format_ticks
 from panda_simulator.world import World
 
 _SETTLING = 64
@@ -51,7 +52,8 @@ class _Player:
         try:
             return SteppedBox(script.box, config_dir=script.config_dir, world=self._world)
         except (ConfigError, ValueError, OSError) as problem:
-            raise ScriptError(script.path, 1, f"box: {problem}") from None
+            key = "config_dir" if script.config_dir else "box"
+            raise ScriptError(script.path, script.box_line, f"{key}: {problem}") from None
 
     def _world(self, clock: Clock) -> World:
         try:
@@ -114,44 +116,50 @@ class _Player:
             for action in stimulus.actions:
                 if port := self._actor.port(action):
                     self._actor.drive(action, port, self._zero + tick)
-                    self._mark(tick, action)
+                    self._mark(tick, action, stimulus)
 
     def _write(self) -> None:
         """Do everything else, in the order of time; what moves comes first at its tick."""
         bench, actor, before = self._bench, self._actor, 0
         for tick, occurrences in groupby(self._occurrences(), key=lambda pair: pair[0]):
-            actions = [
-                action
+            todo = [
+                (action, stimulus)
                 for _, stimulus in occurrences
                 for action in stimulus.actions
                 if not actor.port(action)
             ]
-            if not actions:
+            if not todo:
                 continue
             bench.run_until(self._zero + tick - 1)
             if bench.tick >= self._zero + tick:
                 taken = bench.tick - self._zero
                 raise ScriptError(
                     self._script.path,
-                    actions[0].line,
-                    f"{actions[0].name}: tick {tick} is taken: what is written in and above line "
+                    todo[0][0].line,
+                    f"{todo[0][0].name}: tick {tick} is taken: what is written in and above line "
                     f"{before} lasts until tick {taken}, as every register takes a tick of its own",
                 )
-            for action in sorted(actions, key=lambda action: not actor.moves(action)):
-                self._mark(bench.tick + 1 - self._zero, action)
+            for action, stimulus in sorted(todo, key=lambda pair: not actor.moves(pair[0])):
+                self._mark(bench.tick + 1 - self._zero, action, stimulus)
                 actor.do(action)
-            before = actions[-1].line
+            before = todo[-1][0].line
 
-    def _mark(self, tick: int, action: Action) -> None:
-        value = action.value
-        if isinstance(value, Scalar):
-            text = f"{action.name} = {value.text}" if value.text else action.name
-            if AXIS.fullmatch(action.name) or action.name == "PCAP":
-                text = f"{action.name}: {value.text}"
+    def _mark(self, tick: int, action: Action, stimulus: Stimulus) -> None:
+        value, name = action.value, action.name
+        if isinstance(value, Items):
+            text = f"{name}: {len(value.nodes)} row{'s' * (len(value.nodes) != 1)}"
+        elif not isinstance(value, Scalar) or not value.text:
+            text = name
+        elif AXIS.fullmatch(name) or name == "PCAP":
+            # no signal: where something moves to is told even if it is shown
+            text, name = f"{name}: {value.text}", ""
         else:
-            rows = len(value.nodes) if isinstance(value, Items) else 0
-            text = f"{action.name}: {rows} row{'s' * (rows != 1)}"
-        self._marks.append(Mark(tick, text, action.name))
+            text = f"{name} = {value.text}"
+        again = tick >= stimulus.tick + stimulus.every > stimulus.tick
+        if stimulus.every and not again:
+            times = f", {stimulus.times} times" if stimulus.times else ""
+            text = f"{text} (every {format_ticks(stimulus.every)}{times})"
+        self._marks.append(Mark(tick, text, name, again))
 
     def _lane(self, shown: Shown) -> Lane | Samples:
         if shown.name == SAMPLES:

@@ -125,6 +125,7 @@ class Script:
     title: str
     box: str
     config_dir: Path | None
+    box_line: int
     axes: tuple[AxisSetup, ...]
     settings: tuple[Action, ...]
     stimuli: tuple[Stimulus, ...]
@@ -164,6 +165,7 @@ def _script(root: Entries) -> Script:
         title=_text(root, "title"),
         box=_text(root, "box") or DEFAULT_BOX,
         config_dir=root.path.parent / config_dir if config_dir else None,
+        box_line=root.lines.get("config_dir" if config_dir else "box", 1),
         axes=tuple(_axis(name, line, node) for name, line, node in _walk(root, "axes")),
         settings=tuple(Action(name, line, node) for name, line, node in _walk(root, "set")),
         stimuli=tuple(_stimulus(node) for node in _list(root, "stimuli")),

@@ -69,7 +69,12 @@ class AxisHistory:
             return
         motion = self._axis.motion
         step = max((last - self._done) // _AXIS_SAMPLES, 1)
-        for tick in (*range(self._done + step, last, step), last):
+        ticks = {
+            *range(self._done + step, last, step),
+            min(max(motion.end(), self._done), last),
+            last,
+        }
+        for tick in sorted(ticks):
             position = to_float(motion.at(tick))
             if position != (self.values[-1] if self.values else self.initial):
                 self.ticks.append(tick)
