@@ -76,8 +76,8 @@ def test_pcomp_on_an_axis_fires_where_the_encoder_is():
 def test_a_script_played_twice_gives_the_same():
     path = EXAMPLES["pcomp-axis"]
     first, second = play(read_script(path)), play(read_script(path))
-    assert [lane.edges.pairs() for lane in first.lanes[:5]] == [
-        lane.edges.pairs() for lane in second.lanes[:5]
+    assert [lane.edges.pairs() for lane in first.signals] == [
+        lane.edges.pairs() for lane in second.signals
     ]
     assert first.samples == second.samples
     assert (first.marks, first.remarks) == (second.marks, second.remarks)
@@ -385,7 +385,7 @@ until: 20
 stimuli:
 - {at: 5, BITS.A: 1, TTLIN1.VAL: 1, BITS.B: 1, TTLIN2.VAL: 1, INENC1.VAL: 3, INENC2.VAL: 4}
 """)
-    assert {lane.edges.name: lane.edges.pairs() for lane in diagram.lanes} == {
+    assert {lane.edges.name: lane.edges.pairs() for lane in diagram.signals} == {
         "TTLIN1.VAL": [(5, 1)],
         "TTLIN2.VAL": [(5, 1)],
         "BITS.OUTA": [(5, 1)],
@@ -461,7 +461,7 @@ show:
 - CALC1.INPA
 until: 5
 """)
-    captions = [(lane.label, lane.caption) for lane in diagram.lanes]
+    captions = [(lane.label, lane.caption) for lane in diagram.signals]
     assert captions == [
         ("PULSE1.TRIG", "← TTLIN1.VAL +2"),
         ("gate", "PULSE1.OUT"),

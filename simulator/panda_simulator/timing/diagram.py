@@ -98,10 +98,15 @@ class Diagram:
         Raises:
             KeyError: it is not shown.
         """
-        for lane in self.lanes:
-            if isinstance(lane, Lane) and lane.edges.name == name:
+        for lane in self.signals:
+            if lane.edges.name == name:
                 return lane.edges
         raise KeyError(name)
+
+    @property
+    def signals(self) -> tuple[Lane, ...]:
+        """The lanes that show signals."""
+        return tuple(lane for lane in self.lanes if isinstance(lane, Lane))
 
     @property
     def samples(self) -> Samples | None:

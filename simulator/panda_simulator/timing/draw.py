@@ -93,7 +93,7 @@ def digest(diagram: Diagram) -> str:
 
 def _draw(diagram: Diagram, width: float) -> Canvas:
     left = _label_width(diagram)
-    kinds = {lane.edges.signal.kind for lane in diagram.lanes if isinstance(lane, Lane)}
+    kinds = {lane.edges.signal.kind for lane in diagram.signals}
     right = _RIGHT if kinds.isdisjoint((Kind.AXIS, Kind.POSITION)) else _RIGHT_OF_LINES
     layout = lay_out(diagram, max(width - left - right, 1.0))
     height = _BOTTOM + layout.height + _TOP + _TITLE * bool(diagram.title)

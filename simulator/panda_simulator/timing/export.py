@@ -8,7 +8,7 @@ from io import StringIO
 from typing import Any
 
 from panda_simulator.clock import TICKS_PER_SECOND
-from panda_simulator.timing.diagram import Diagram, Lane, Samples
+from panda_simulator.timing.diagram import Diagram, Lane
 from panda_simulator.timing.signals import Kind
 
 
@@ -19,9 +19,7 @@ def to_csv(diagram: Diagram) -> str:
     the box writes it.
     """
     lines = list[tuple[int, int, tuple[str, ...]]]()
-    for order, lane in enumerate(diagram.lanes):
-        if isinstance(lane, Samples):
-            continue
+    for order, lane in enumerate(diagram.signals):
         edges = lane.edges.window(diagram.first, diagram.last)
         start = (diagram.first, edges.initial)
         # a change at the very first tick replaces the value before it
@@ -49,7 +47,7 @@ def to_dict(diagram: Diagram) -> dict[str, Any]:
         "first": first,
         "last": last,
         "ticks_per_second": TICKS_PER_SECOND,
-        "signals": [_lane(lane, first, last) for lane in diagram.lanes if isinstance(lane, Lane)],
+        "signals": [_lane(lane, first, last) for lane in diagram.signals],
         "samples": {
             "columns": list(samples.columns),
             "rows": [

@@ -5,7 +5,7 @@ Source: M. Okabe and K. Ito, Color Universal Design (2008); the light ones come 
 
 from __future__ import annotations
 
-from panda_simulator.timing.diagram import Diagram, Lane
+from panda_simulator.timing.diagram import Diagram
 
 WORLD = "#333333"
 TEXT = "#1a1a1a"
@@ -29,9 +29,7 @@ def block_colours(diagram: Diagram) -> dict[str, str]:
     """
     blocks: dict[tuple[str, int], str] = {}
     colours: dict[str, str] = {}
-    for lane in diagram.lanes:
-        if not isinstance(lane, Lane):
-            continue
+    for lane in diagram.signals:
         signal = lane.edges.signal
         if signal.block in _OUTSIDE:
             colours[signal.name] = WORLD

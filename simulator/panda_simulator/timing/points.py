@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from panda_simulator.timing.diagram import Diagram, Lane, Remark
+from panda_simulator.timing.diagram import Diagram, Remark
 from panda_simulator.timing.document import ScriptError
 from panda_simulator.timing.script import Note, Point
 from panda_simulator.timing.signals import SAMPLES
@@ -32,7 +32,7 @@ def distance(ticks: int) -> str:
 
 
 def _shown(diagram: Diagram) -> list[str]:
-    names = [lane.edges.name for lane in diagram.lanes if isinstance(lane, Lane)]
+    names = [lane.edges.name for lane in diagram.signals]
     return [*names, SAMPLES] if diagram.samples else names
 
 
