@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from panda_simulator import Simulator
 from panda_simulator.box import CommandError
-from panda_simulator.simulator import box_directory
+from panda_simulator.builtin import box_directory
 from panda_simulator.timing import (
     Recording,
     ScriptError,

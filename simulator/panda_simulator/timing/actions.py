@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 
-from panda_simulator.behaviours import LEVEL
+from panda_simulator.behaviours import InputPort
+from panda_simulator.behaviours.ports import LEVEL
 from panda_simulator.box import CommandError
 from panda_simulator.box.text import Cursor
 from panda_simulator.clock import Clock
@@ -81,9 +82,13 @@ class Actor:
             return None
         if target.field is None or target.attribute or target.field.behaviour.kind != "bit_out":
             return None
-        key = target.block.name, target.number + 1
-        behaviour = self._bench.fabric.probe(*key).behaviour
-        return key if LEVEL in behaviour.bit_inputs else None
+        block, number = target.block.name, target.number + 1
+        behaviour = self._bench.fabric.probe(block, number).behaviour
+        if not isinstance(behaviour, InputPort):
+            return None
+        # connectors are numbered through all instances of a block
+        level = behaviour.levels.index(target.field.name.replace("VAL", LEVEL))
+        return block, (number - 1) * len(behaviour.levels) + level + 1
 
     def moves(self, action: Action) -> bool:
         """Tell whether an action is about an axis or its encoder."""

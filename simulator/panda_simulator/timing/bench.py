@@ -13,17 +13,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from panda_simulator.box import Box, CommandError, Layout, extension_constants
+from panda_simulator.box import Box, CommandError, Layout
 from panda_simulator.box.capture import CapturePlan, ColumnGroup
+from panda_simulator.box.extension import Recollection
+from panda_simulator.builtin import DEFAULT_BOX, box_directory
 from panda_simulator.clock import TICKS_PER_SECOND, Clock, SteppedClock
 from panda_simulator.control import ControlConnection, Facilities
 from panda_simulator.data import Acquisition, DataConnection
 from panda_simulator.fabric import Fabric
-from panda_simulator.simulator import DEFAULT_BOX, EXTENSION_CONSTANTS, box_directory
+from panda_simulator.simulator import SENSORS
 from panda_simulator.world import World
-
-_START_NS = 1_577_836_800_000_000_000
-"""The wall clock at tick 0, ns since 1970: the same in every run."""
 
 _ALL = b"UNFRAMED SCALED NO_HEADER NO_STATUS ONE_SHOT\n"
 
@@ -105,21 +104,19 @@ class SteppedBox:
                 layout.position_index,
                 clock=self._clock,
                 world=self.world,
-                time_ns=self._time_ns,
             )
 
         directory = config_dir or box_directory(box)
-        self.box = Box(directory, blocks, extension_constants(EXTENSION_CONSTANTS))
+        self.box = Box(directory, blocks, Recollection(SENSORS))
         fabric = self.box.hardware
         if not isinstance(fabric, Fabric):
             raise TypeError(f"{fabric} has no blocks that tick")
         self.fabric = fabric
-        self._due: list[Callable[[], None]] = []
         self._acquisition = Acquisition(
             self.box,
-            later=lambda _, function: self._due.append(function),
+            later=lambda _seconds, _function: None,  # `_settle` does it
             clock=lambda: self.tick / TICKS_PER_SECOND,
-            now_ns=self._time_ns,
+            now_ns=lambda: self._clock.date_ns(self.tick),
         )
         facilities = Facilities(self.box, self._acquisition, list)
         self._control = ControlConnection(facilities)
@@ -196,9 +193,7 @@ class SteppedBox:
     def _settle(self) -> None:
         """Set the clock to where the blocks are, and take what was captured."""
         self._clock.advance_to(self.fabric.tick)
-        due, self._due = self._due, []
-        for function in due:
-            function()
+        self._acquisition.settle()
         reader = self._readers[-1]
         while piece := reader.connection.data_to_send():
             reader.plan = self._acquisition.plan
@@ -207,6 +202,3 @@ class SteppedBox:
             reader.plan = self._acquisition.plan
         if reader.connection.closed:
             self._readers.append(_Reader(self._acquisition))
-
-    def _time_ns(self) -> int:
-        return _START_NS + self.tick * (1_000_000_000 // TICKS_PER_SECOND)

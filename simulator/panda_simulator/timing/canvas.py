@@ -138,9 +138,11 @@ class Canvas:
                         hatch=_HATCH if hatched else None)  # fmt: skip
         self._axes.add_patch(patch)
 
-    def marker(self, x: float, y: float, shape: str, colour: str, size: float) -> None:
-        """Put a marker somewhere."""
-        self._axes.plot([x], [y], marker=shape, ms=size, color=colour, mec="none", clip_on=False)
+    def markers(self, xs: Sequence[float], y: float, shape: str, colour: str, size: float) -> None:
+        """Put markers at ticks."""
+        if xs:
+            self._axes.plot(xs, [y] * len(xs), marker=shape, ms=size, color=colour, mec="none",
+                            lw=0, clip_on=False)  # fmt: skip
 
     def arrow(self, tip: float, y: float, tail: float, colour: str, *, heads: int = 1) -> None:
         """Draw an arrow, with a head at its tip only or at both ends."""

@@ -26,6 +26,7 @@ from panda_simulator.timing.layout import (
     Band,
     Layout,
     Placed,
+    apart,
     edge_ticks,
     fits_inside,
     flag_span,
@@ -117,8 +118,8 @@ def _draw(diagram: Diagram, width: float) -> Canvas:
             canvas.stripe(bottom, band.bottom + band.height + GAP / 2, ZEBRA)
         _label(canvas, band, colour)
         paint_lane(canvas, band, layout, colour)
-        for tick in band.marked:
-            canvas.marker(tick, band.bottom + band.height + 0.035, "v", DONE, 3.5)
+        marked = apart(band.marked, layout)
+        canvas.markers(marked, band.bottom + band.height + 0.035, "v", DONE, 3.5)
         for placed in band.notes:
             _note(canvas, placed, band, layout, ZEBRA if number % 2 == 0 else "white")
     for placed in layout.flags:
@@ -177,10 +178,10 @@ def _flag(canvas: Canvas, placed: Placed, layout: Layout) -> None:
     colour = DONE if isinstance(item, Mark) else NOTE
     y = layout.height - STRIP * (placed.row + 0.5)
     if placed.bare:
-        canvas.marker(item.tick, layout.height - STRIP * layout.flag_rows, "v", colour, 2.5)
+        canvas.markers([item.tick], layout.height - STRIP * layout.flag_rows, "v", colour, 2.5)
         return
     canvas.upright([item.tick], 0, y, colour, dashes="long")
-    canvas.marker(item.tick, y, "v", colour, 4)
+    canvas.markers([item.tick], y, "v", colour, 4)
     to_left = flag_span(item, layout)[0] < item.tick
     _beside(canvas, item.tick, y, item.text, colour=colour, to_left=to_left, on="white")
 
@@ -206,7 +207,7 @@ def _note(canvas: Canvas, placed: Placed, band: Band, layout: Layout, ground: st
         top = source.bottom + source.height * isinstance(source.lane, Lane)
         canvas.upright([tick], y, top, NOTE, dashes="short", above=True)
     if remark.end is None:
-        canvas.marker(remark.tick, y, "^", NOTE, 4)
+        canvas.markers([remark.tick], y, "^", NOTE, 4)
         to_left = flag_span(remark, layout)[0] < remark.tick
         _beside(canvas, remark.tick, y, remark.text, colour=NOTE, to_left=to_left, on=ground)
     else:

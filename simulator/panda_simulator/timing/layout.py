@@ -257,6 +257,15 @@ def thinned(
     return ticks[chosen], values[chosen]
 
 
+def apart(ticks: Iterable[int], layout: Layout) -> list[float]:
+    """Leave out markers that would be on top of the one before."""
+    kept = list[float]()
+    for tick in ticks:
+        if not kept or tick - kept[-1] >= _NARROWEST_VALUE * layout.ticks_per_inch:
+            kept.append(tick)
+    return kept
+
+
 def stack(spans: Iterable[tuple[float, float]]) -> list[int]:
     """Give each span the first row on which it overlaps none before it."""
     ends = list[float]()

@@ -17,6 +17,7 @@ from panda_simulator.timing.layout import (
     Band,
     Layout,
     Stretch,
+    apart,
     fitted_value,
     margin,
     sample_columns,
@@ -126,17 +127,14 @@ def _samples(canvas: Canvas, lane: Samples, band: Band, layout: Layout) -> None:
     top = band.bottom + band.height - BIT_HEIGHT / 2
     rows = [top - BIT_HEIGHT / 2 - STRIP * (row + 0.5) for row in range(len(lane.columns))]
     written = sample_columns(lane, layout)
-    for index, sample in enumerate(lane.samples):
-        if not layout.inside(sample.tick):
-            continue
-        lost = sample.values is None
-        if lost:
-            canvas.marker(sample.tick, top, "X", LOST, 5.5)
-        else:
-            canvas.marker(sample.tick, top, "D", TEXT, 4.0)
-        if index in written:
-            colour = LOST if lost else TEXT
-            for y, text in zip(rows, sample.values or ("lost",), strict=False):
-                canvas.text(written[index], y, text, size=VALUE_SIZE, colour=colour)
+    shown = [sample for sample in lane.samples if layout.inside(sample.tick)]
+    taken = [sample.tick for sample in shown if sample.values is not None]
+    lost = [sample.tick for sample in shown if sample.values is None]
+    canvas.markers(apart(taken, layout), top, "D", TEXT, 4.0)
+    canvas.markers(apart(lost, layout), top, "X", LOST, 5.5)
+    for index, middle in written.items():
+        values = lane.samples[index].values
+        for y, text in zip(rows, values or ("lost",), strict=False):
+            canvas.text(middle, y, text, size=VALUE_SIZE, colour=TEXT if values else LOST)
     for y, column in zip(rows, lane.columns, strict=True):
         canvas.beside("left", y, column, size=CAPTION_SIZE, colour=FAINT)

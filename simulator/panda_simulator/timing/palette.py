@@ -18,7 +18,7 @@ NOTE = "#003f6b"
 LOST = "#b00020"
 
 _BLOCKS = ("#0072B2", "#D55E00", "#009E73", "#A0458A", "#B07A00", "#3A9BD0", "#6A6A6A")
-_OUTSIDE = ("", "TTLIN", "LVDSIN", "INENC")
+_OUTSIDE = ("", "TTLIN", "LVDSIN", "FMC_24V_IN", "INENC")
 
 
 def block_colours(diagram: Diagram) -> dict[str, str]:

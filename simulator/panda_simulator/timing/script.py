@@ -13,7 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TypeVar
 
-from panda_simulator.simulator import DEFAULT_BOX
+from panda_simulator.builtin import DEFAULT_BOX
 from panda_simulator.timing.document import (
     Entries,
     Items,
