@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: demo test lint format bench clean
+.PHONY: demo test lint format bench docs clean
 
 demo: $(READY)
 	$(BIN)/panda-ophyd demo $(DEMO_ARGS)
@@ -16,6 +16,10 @@ test: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/connect.py $(BENCH_ARGS)
+
+# the pictures of the timing diagrams; a test says when they are out of date
+docs: $(READY)
+	$(BIN)/panda-simulator timing docs/timing/*.yaml
 
 lint: $(READY)
 	$(BIN)/ruff check .

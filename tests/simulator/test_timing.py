@@ -64,12 +64,12 @@ def test_pcomp_on_an_axis_fires_where_the_encoder_is():
     assert [counts.at(tick - 1) for tick in out.falls()] == [20, 70, 120, 170]
     assert [counts.at(tick - 2) for tick in out.ticks] == [-1, 19, 49, 69, 99, 119, 149, 169]
     assert diagram.samples is not None
-    # the last falling edge comes together with that of ENABLE
-    assert [sample.tick for sample in diagram.samples.samples] == (out.falls()[:3] + 1).tolist()
+    assert [sample.tick for sample in diagram.samples.samples] == (out.falls() + 1).tolist()
     assert [sample.values and sample.values[:3] for sample in diagram.samples.samples] == [
         ("0.002", "0", "0.002"),
         ("0.007", "0.005", "0.007"),
         ("0.012", "0.01", "0.012"),
+        None,  # the last falling edge comes together with that of ENABLE
     ]
 
 
@@ -431,6 +431,46 @@ until: 2ms
     assert diagram.edges("axis theta").initial == 10
 
 
+def test_a_cable_brings_an_output_back_a_tick_later():
+    diagram = played("""
+cables: [TTLOUT1 to TTLIN2]
+set: {TTLOUT1.VAL: TTLIN1.VAL}
+stimuli:
+- {at: 5, TTLIN1.VAL: pulse 3}
+show: [TTLOUT1.VAL, TTLIN2.VAL]
+until: 20
+""")
+    assert diagram.edges("TTLOUT1.VAL").pairs() == [(6, 1), (9, 0)]
+    assert diagram.edges("TTLIN2.VAL").pairs() == [(7, 1), (10, 0)]
+
+
+def test_a_coarse_or_noisy_encoder_is_recorded_as_it_reads():
+    diagram = played("""
+axes:
+  x: {resolution: 5, acceleration: 1e6}
+  y: {noise: 2, seed: 7}
+stimuli:
+- {at: 0, axis x: move to 0.003}
+show: [INENC1.VAL, INENC2.VAL]
+until: 5ms
+""")
+    assert diagram.edges("INENC1.VAL").values.tolist() == [5, 10, 15, 20, 25, 30]
+    noise = diagram.edges("INENC2.VAL")
+    assert set(noise.values.tolist()) == {-2, -1, 0, 1, 2}
+
+
+def test_connectors_of_one_block_with_many_are_driven_by_its_own_names():
+    diagram = played("""
+box: pandabox-fmc-24vio
+stimuli:
+- {at: 5, FMC_24V_IN.VAL3: pulse 2, LVDSIN2.VAL: 1}
+show: [FMC_24V_IN.VAL3, FMC_24V_IN.VAL4, LVDSIN2.VAL]
+until: 20
+""")
+    edges = [lane.edges.pairs() for lane in diagram.signals]
+    assert edges == [[(5, 1), (7, 0)], [], [(5, 1)]]
+
+
 def test_streamed_tables_are_written_as_on_the_wire():
     diagram = played("""
 set:
@@ -579,7 +619,17 @@ GOOD = "show: [PULSE1.OUT]\nuntil: 50\n"
         (GOOD + "axes:\n  x: {speed: 3}\n", "line 4: axis x: unknown key 'speed'"),
         (GOOD + "axes:\n  x: {velocity: fast}\n", "line 4: velocity: 'fast' is no number"),
         (GOOD + "axes:\n  x: {limits: [1]}\n", "line 4: limits: two numbers expected"),
-        (GOOD + "axes:\n  x: {counts_per_unit: 0}\n", "line 4: encoder of axis x"),
+        (GOOD + "axes:\n  x: {counts_per_unit: 0}\n", "line 4: an encoder needs counts"),
+        (GOOD + "axes: {x: {noise: 3}}\nset:\n  INENC1.VAL: 5\n",
+         "line 5: INENC1.VAL: the encoder on INENC1 is not exact"),
+        (GOOD + "axes: {q: {encoder: 1}}\nset:\n  axis x: stop\n",
+         "line 5: axis x: there is no such axis, but y, z, a, q"),
+        (GOOD + "set:\n  INENC1.VAL: far\n", "line 4: INENC1.VAL: 'far' is no count"),
+        (GOOD + "set:\n  INENC7.VAL: 1\n", "line 4: INENC7.VAL: no axis has its encoder on INENC7"),
+        (GOOD + "cables: [TTLOUT1]\n",
+         "line 3: cable: 'TTLOUT1': `TTLOUT1 to TTLIN2` expected"),
+        (GOOD + "cables: [TTLOUT1 to b]\n",
+         "line 3: cable: 'b' is no connector: name it like TTLIN3"),
         (GOOD + "set:\n  SEQ1.TABLE: [{TIM1: 5}]\n",
          "line 4: SEQ1.TABLE: unknown key 'TIM1'; did you mean 'TIME1'?"),
         (GOOD + "set:\n  SEQ1.TABLE: [{TRIGGER: Never}]\n",

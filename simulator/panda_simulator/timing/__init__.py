@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from panda_simulator.timing.bench import Rows, SteppedBox
 from panda_simulator.timing.diagram import Diagram, Lane, Mark, Remark, Sample, Samples, diagram_of
 from panda_simulator.timing.document import ScriptError
 from panda_simulator.timing.edges import Edges
 from panda_simulator.timing.play import play
 from panda_simulator.timing.recorder import Recording
 from panda_simulator.timing.script import Script, parse_script, read_script
+from panda_simulator.timing.stepped import Rows, SteppedBox
 
 __all__ = [
     "Diagram", "Edges", "Lane", "Mark", "Recording", "Remark", "Rows", "Sample", "Samples",

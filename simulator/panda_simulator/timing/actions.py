@@ -14,9 +14,10 @@ from panda_simulator.box import CommandError
 from panda_simulator.box.text import Cursor
 from panda_simulator.clock import Clock
 from panda_simulator.control.entity import parse_target
-from panda_simulator.timing.bench import SteppedBox
+from panda_simulator.encoders import Encoder
 from panda_simulator.timing.document import Items, ScriptError, scalar
 from panda_simulator.timing.script import Action, AxisSetup
+from panda_simulator.timing.stepped import SteppedBox
 from panda_simulator.timing.tables import table_words
 from panda_simulator.timing.times import parse_ticks
 from panda_simulator.world import COUNTS_PER_MM, STANDARD_AXES, Axis, World
@@ -26,8 +27,26 @@ _ENCODER = re.compile(r"INENC(\d+)\.VAL")
 _AXIS = re.compile(r"axis +(\w+)")
 _MOVE = re.compile(r"move to +(\S+?)(?: +at +(\S+?)/s)?")
 _PLACE = re.compile(r"place at +(\S+)")
+_COUNT = re.compile(r"[+-]?\d+")
 _PULSE = re.compile(r"pulse +(\S.*)")
 _PCAP = {"arm": "*PCAP.ARM", "disarm": "*PCAP.DISARM"}
+
+
+def encoder_owners(setups: tuple[AxisSetup, ...]) -> dict[int, str]:
+    """Return the axis whose encoder is on each INENC, by number.
+
+    Raises:
+        ValueError: an axis has no encoder input.
+    """
+    own = {setup.name: setup for setup in setups}
+    owners = {number: name for name, number in STANDARD_AXES.items() if name not in own}
+    for name, setup in own.items():
+        encoder = int(setup.numbers.get("encoder", STANDARD_AXES.get(name, 0)))
+        if encoder < 1:
+            raise ValueError(f"axis {name}: there is no 'encoder', the number of its INENC")
+        owners.pop(encoder, None)
+        owners[encoder] = name
+    return owners
 
 
 def make_world(clock: Clock, setups: tuple[AxisSetup, ...]) -> World:
@@ -36,41 +55,42 @@ def make_world(clock: Clock, setups: tuple[AxisSetup, ...]) -> World:
     Raises:
         ValueError: an axis has no encoder input, or a number is of no use.
     """
+    world = World(clock, {})
     own = {setup.name: setup for setup in setups}
-    taken = {int(setup.numbers["encoder"]) for setup in setups if "encoder" in setup.numbers}
-    standard = {
-        name: number
-        for name, number in STANDARD_AXES.items()
-        if name not in own and number not in taken
-    }
-    world = World(clock, standard)
-    for name, setup in own.items():
-        numbers = setup.numbers
-        encoder = int(numbers.get("encoder", STANDARD_AXES.get(name, 0)))
-        if encoder < 1:
-            raise ValueError(f"axis {name}: there is no 'encoder', the number of its INENC")
-        axis = Axis(name)
-        axis = Axis(
-            name,
-            numbers.get("position", 0.0),
-            numbers.get("velocity", axis.velocity),
-            numbers.get("acceleration", axis.acceleration),
-        )
-        if setup.limits:
-            axis.limits = setup.limits
+    for number, name in encoder_owners(setups).items():
+        numbers = own[name].numbers if name in own else dict[str, float]()
+        axis = Axis(name, numbers.get("position", 0.0))
+        axis.velocity = numbers.get("velocity", axis.velocity)
+        axis.acceleration = numbers.get("acceleration", axis.acceleration)
+        limits = own[name].limits if name in own else None
+        axis.limits = limits or axis.limits
         world.add_axis(axis)
-        gain = numbers.get("counts_per_unit", float(COUNTS_PER_MM))
-        world.connect(name, encoder, gain, numbers.get("offset", 0.0))
+        world.connect(
+            name,
+            number,
+            numbers.get("counts_per_unit", float(COUNTS_PER_MM)),
+            numbers.get("offset", 0.0),
+            resolution=int(numbers.get("resolution", 1)),
+            noise=int(numbers.get("noise", 0)),
+            seed=int(numbers.get("seed", 0)),
+        )
     return world
 
 
 class Actor:
     """Does the actions of a script to a box."""
 
-    def __init__(self, bench: SteppedBox) -> None:
+    def __init__(self, bench: SteppedBox, owners: dict[int, str]) -> None:
+        """Begin to act.
+
+        Args:
+            bench: the box and its world.
+            owners: number of an INENC to the axis whose encoder is on it.
+        """
         self.loading = 0
         """Words of all tables written so far, which take a tick each to load."""
         self._bench = bench
+        self._owners = owners
 
     def port(self, action: Action) -> tuple[str, int] | None:
         """Return the input connector that an action drives, if it drives one."""
@@ -170,10 +190,15 @@ class Actor:
             raise ValueError(f"{text!r}: `move to 1.5 at 2/s`, `place at 1.5` or `stop` expected")
 
     def _count(self, number: int, text: str) -> None:
-        encoder = self._bench.world.encoders.get(number)
+        world = self._bench.world
+        encoder = world.encoders.get(number)
         if encoder is None:
             raise ValueError(f"no axis has its encoder on INENC{number}")
-        encoder.axis.place(encoder.position(int(text)))
+        if not isinstance(encoder, Encoder):
+            raise ValueError(f"the encoder on INENC{number} is not exact")  # noqa: TRY004
+        if not _COUNT.fullmatch(text.strip()):
+            raise ValueError(f"{text!r} is no count")
+        world.axes[self._owners[number]].place(encoder.position(int(text)))
 
     def _refused(self, action: Action, reason: str) -> ScriptError:
         return ScriptError(action.value.path, action.line, f"{action.name}: {reason}")

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from panda_simulator.timing.bench import Rows
 from panda_simulator.timing.edges import Edges
 from panda_simulator.timing.recorder import Capture, Recording
 from panda_simulator.timing.script import Style
+from panda_simulator.timing.stepped import Rows
 
 
 @dataclass(frozen=True, slots=True)

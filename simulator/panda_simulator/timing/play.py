@@ -11,8 +11,7 @@ from itertools import groupby
 
 from panda_simulator.box import CommandError, ConfigError
 from panda_simulator.clock import Clock
-from panda_simulator.timing.actions import Actor, make_world
-from panda_simulator.timing.bench import SteppedBox
+from panda_simulator.timing.actions import Actor, encoder_owners, make_world
 from panda_simulator.timing.diagram import Diagram, Lane, Mark, Samples, sample_lane
 from panda_simulator.timing.document import Items, Scalar, ScriptError
 from panda_simulator.timing.edges import Edges
@@ -20,6 +19,7 @@ from panda_simulator.timing.points import remark
 from panda_simulator.timing.recorder import Capture, Recording
 from panda_simulator.timing.script import Action, Script, Shown, Stimulus
 from panda_simulator.timing.signals import AXIS, SAMPLES, Kind, Place, find_signal
+from panda_simulator.timing.stepped import SteppedBox
 from panda_simulator.timing.times import format_ticks
 from panda_simulator.world import World
 
@@ -44,7 +44,7 @@ class _Player:
         self._marks: list[Mark] = []
         self._zero = 0
         self._bench = self._make_bench()
-        self._actor = Actor(self._bench)
+        self._actor = Actor(self._bench, encoder_owners(script.axes))
         self._recording = self._record()
 
     def _make_bench(self) -> SteppedBox:
@@ -56,11 +56,17 @@ class _Player:
             raise ScriptError(script.path, script.box_line, f"{key}: {problem}") from None
 
     def _world(self, clock: Clock) -> World:
+        script = self._script
         try:
-            return make_world(clock, self._script.axes)
+            world = make_world(clock, script.axes)
         except ValueError as problem:
-            line = self._script.axes[0].line
-            raise ScriptError(self._script.path, line, str(problem)) from None
+            raise ScriptError(script.path, script.axes[0].line, str(problem)) from None
+        for cable in script.cables:
+            try:
+                world.cable(cable.output, cable.target)
+            except ValueError as problem:
+                raise ScriptError(script.path, cable.line, f"cable: {problem}") from None
+        return world
 
     def _record(self) -> Recording:
         recording = Recording(self._bench.box, self._bench.world, ())

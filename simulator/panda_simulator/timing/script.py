@@ -33,13 +33,17 @@ from panda_simulator.timing.times import parse_ticks
 
 T = TypeVar("T")
 
-KEYS = ("title", "box", "config_dir", "axes", "set", "stimuli", "show", "until", "notes")
+KEYS = (
+    "title", "box", "config_dir", "axes", "cables", "set", "stimuli", "show", "until", "notes",
+)  # fmt: skip
 _WHEN = ("at", "every", "times")
 _AXIS_KEYS = (
-    "encoder", "counts_per_unit", "offset", "position", "velocity", "acceleration", "limits",
+    "encoder", "counts_per_unit", "offset", "resolution", "noise", "seed",
+    "position", "velocity", "acceleration", "limits",
 )  # fmt: skip
 _SHOW_KEYS = ("signal", "label", "style", "columns")
 _NOTE_KEYS = ("at", "from", "to", "text", "on")
+_CABLE = re.compile(r"(\S+) +to +(\S+)")
 _EDGE = re.compile(r"(\S+) +(rise|fall|change|capture)(?: +([1-9]\d*))?")
 _VALUE = re.compile(r"(\S+) *= *(.+?)(?: +#([1-9]\d*))?")
 
@@ -80,6 +84,15 @@ class AxisSetup:
     line: int
     numbers: Mapping[str, float]
     limits: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cable:
+    """A cable from an output connector to an input connector."""
+
+    line: int
+    output: str
+    target: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +140,7 @@ class Script:
     config_dir: Path | None
     box_line: int
     axes: tuple[AxisSetup, ...]
+    cables: tuple[Cable, ...]
     settings: tuple[Action, ...]
     stimuli: tuple[Stimulus, ...]
     shown: tuple[Shown, ...]
@@ -167,6 +181,7 @@ def _script(root: Entries) -> Script:
         config_dir=root.path.parent / config_dir if config_dir else None,
         box_line=root.lines.get("config_dir" if config_dir else "box", 1),
         axes=tuple(_axis(name, line, node) for name, line, node in _walk(root, "axes")),
+        cables=tuple(_cable(node) for node in _list(root, "cables")),
         settings=tuple(Action(name, line, node) for name, line, node in _walk(root, "set")),
         stimuli=tuple(_stimulus(node) for node in _list(root, "stimuli")),
         shown=tuple(_shown(node) for node in _list(root, "show")),
@@ -211,6 +226,14 @@ def _axis(name: str, line: int, node: Node) -> AxisSetup:
         else:
             numbers[key] = _number(scalar(value, key), key, float)
     return AxisSetup(name, line, numbers, limits)
+
+
+def _cable(node: Node) -> Cable:
+    text = scalar(node, "cable").text
+    match = _CABLE.fullmatch(text.strip())
+    if match is None:
+        raise error(node, f"cable: {text!r}: `TTLOUT1 to TTLIN2` expected")
+    return Cable(node.line, match[1], match[2])
 
 
 def _stimulus(node: Node) -> Stimulus:

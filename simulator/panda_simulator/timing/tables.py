@@ -10,8 +10,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from panda_simulator.timing.bench import SteppedBox
 from panda_simulator.timing.document import Entries, Items, Node, Scalar, error, scalar, unknown
+from panda_simulator.timing.stepped import SteppedBox
 
 _COLUMN = re.compile(r"(\d+):(\d+) (\w+) (\w+)")
 _NUMBER = re.compile(r"[+-]?(0[xX][0-9a-fA-F]+|\d+)")
