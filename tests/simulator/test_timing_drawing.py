@@ -28,7 +28,7 @@ from panda_simulator.timing.scale import pick_step
 from panda_simulator.timing.text import ASCII, text_diagram
 
 from .box_files import found
-from .timing_examples import EXAMPLES
+from .timing_examples import DOCS, EXAMPLES
 
 SMALL = """
 title: A delayed pulse
@@ -366,3 +366,29 @@ def test_the_command_works_as_a_process(script):
     )  # fmt: skip
     assert "TTLIN1.VAL" in done.stdout
     assert done.stdout.isascii()
+
+
+# The documentation
+
+
+def documented(language: str) -> list[str]:
+    text = (DOCS.parent / "simulator.md").read_text()
+    section = text[text.index("## Timing diagrams") :]
+    return re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
+
+
+def test_the_script_in_the_documentation_plays():
+    (script,) = documented("yaml")
+    assert play(parse_script(script)).remarks[0].text == "DELAY 7 ticks (56 ns)"
+
+
+def test_the_program_in_the_documentation_runs():
+    (program,) = documented("python")
+    names: dict[str, object] = {}
+    exec(program, names)  # noqa: S102 (our own)
+    assert names["box"]
+
+
+def test_every_example_is_named_in_the_documentation():
+    text = (DOCS.parent / "simulator.md").read_text()
+    assert [name for name in EXAMPLES if f"timing/{name}." not in text] == []
