@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -48,9 +47,6 @@ CARRIED = (
     "flush_period",
 )
 """Settings that a reconnection does not change."""
-
-UNSIGNED_FIELD = re.compile(r"\.BITS\d+$")
-"""Captured fields that are words of bits, kept as uint32. Source: protocol.md 8.5."""
 
 
 class DataBlockState:
@@ -218,11 +214,12 @@ class DataBlockState:
 
     async def _datasets_now(self) -> dict[str, list[str]]:
         names = await self.names()
+        box = self._session.box
         return {
             "name": list(names.values()),
             "dtype": [
                 PandaHdf5DatasetType.UINT_32.value
-                if UNSIGNED_FIELD.search(field)
+                if box.captures_unsigned(field)
                 else PandaHdf5DatasetType.FLOAT_64.value
                 for field, _ in names
             ],

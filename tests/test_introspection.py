@@ -215,6 +215,13 @@ async def test_a_2x_server_that_does_not_know_the_newer_questions_is_understood(
     assert box.version == (2, 0)
     assert box.bits == full.bits
     assert box.clock_frequency == 125_000_000
+    assert (full.times_samples, box.times_samples) == (True, False)
+    assert not full.captures_unsigned("PCAP.GATE_DURATION")
+    assert [
+        f
+        for f in ("PCAP.GATE_DURATION", "PCAP.BITS0", "PCAP.TS_TRIG", "COUNTER1.OUT")
+        if box.captures_unsigned(f)
+    ] == ["PCAP.GATE_DURATION", "PCAP.BITS0"]
     assert (box.capture_options, box.combines_captures) == ((), False)
     assert box.capture_choices == ("No", "Value", "Min Max Mean")
     assert not box.streams_tables

@@ -116,6 +116,8 @@ class BoxInfo:
         capture_choices: the combinations that the server suggests (before 3.0: all).
         time_units: ``min s ms us``.
         metadata: sorted by key.
+        times_samples: whether the count of gated samples is captured as seconds; before
+            3.0 it was ticks, without a scale.
     """
 
     sw_version: str
@@ -130,6 +132,7 @@ class BoxInfo:
     capture_choices: tuple[str, ...] = ()
     time_units: tuple[str, ...] = TIME_UNITS
     metadata: tuple[MetadataInfo, ...] = ()
+    times_samples: bool = True
     _words: dict[str, str] = field(
         default_factory=dict[str, str], init=False, repr=False, compare=False
     )
@@ -166,6 +169,15 @@ class BoxInfo:
     def block(self, name: str) -> BlockInfo | None:
         """Return the block of that name, None if the box has none."""
         return next((block for block in self.blocks if block.name == name), None)
+
+    def captures_unsigned(self, field: str) -> bool:
+        """Tell whether a captured field has no scale, and is kept as uint32."""
+        if field in {word.name for word in self.capture_words}:
+            return True
+        name, _, part = field.partition(".")
+        block = self.block(name)
+        kinds = {item.name: (item.cls, item.subtype) for item in block.fields} if block else {}
+        return not self.times_samples and kinds.get(part) == ("ext_out", "samples")
 
     def capture_word(self, bit: str) -> str | None:
         """Return the captured word that holds a bit, None if none does: ``PCAP.BITS0``."""

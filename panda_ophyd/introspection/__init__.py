@@ -101,6 +101,8 @@ async def introspect(client: PandaClient) -> BoxInfo:
         capture_choices=_choices("*CAPTURE.ENUMS", "pos_out", "CAPTURE", blocks, answers),
         time_units=_choices("", "time", "UNITS", blocks, answers) or TIME_UNITS,
         metadata=tuple(_metadata(answers)),
+        # the two came together
+        times_samples=answers.text("*CLOCK_FREQ") is not None,
     )
 
 
