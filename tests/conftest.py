@@ -31,12 +31,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--hardware",
         action="append",
         choices=["blocks", "echo"],
-        help="of the simulator, if no PandA is given (default: each in turn)",
+        help="of the simulator, if no PandA is given (default: where it matters both)",
     )
     option("--box-config", metavar="DIR", help="files of the box that the simulator serves")
     option("--reference", metavar=place, help="compare random commands with this PandA's")
     option("--commands", type=int, default=400, metavar="N", help="random commands (%(default)s)")
-    option("--seed", type=int, metavar="S", help="of the random commands")
+    option("--seed", type=int, default=0, metavar="S", help="of the random commands")
+    option("--captures", type=int, default=5, metavar="N", help="compared with it (%(default)s)")
     option("--transcript", metavar="FILE", help="replay exchanges, and report differences")
 
 

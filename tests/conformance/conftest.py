@@ -17,15 +17,24 @@ from .rig import Rig
 from .survey import Survey
 from .wire import Address, Control, Data
 
-HARDWARE = ("blocks", "echo")
+REPORTS = pytest.StashKey[list[str]]()
+"""Lines that tests want to be printed at the end."""
+BOTH = ("test_capture", "test_changes", "test_data_port", "test_data_clients", "test_random")
+"""Modules for which it matters what is behind the registers."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "host_kind" in metafunc.fixturenames:
         config = metafunc.config
         given = config.getoption("--panda")
-        kinds = [given] if given else (config.getoption("--hardware") or HARDWARE)
+        usual = ["blocks", "echo"] if metafunc.definition.path.stem in BOTH else ["blocks"]
+        kinds = [given] if given else (config.getoption("--hardware") or usual)
         metafunc.parametrize("host_kind", kinds, scope="session")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for line in terminalreporter.config.stash.get(REPORTS, []):
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

@@ -6,12 +6,13 @@ only a box that is ours is used that way.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 
 import pytest
 
 from .survey import Survey
-from .wire import Control, Reply
+from .wire import Address, Control, Reply
 
 # units of a time come before its ticks: they change what is reported, not the ticks
 _BY_RAW = {"time", "param time", "param scalar"}
@@ -130,3 +131,62 @@ def differences(before: dict[str, str], after: dict[str, str]) -> Iterable[str]:
     for name in sorted(before.keys() | after.keys()):
         if before.get(name) != after.get(name):
             yield f"{name}: {before.get(name)!r} before, {after.get(name)!r} after"
+
+
+class Snapshot:
+    """All that can be set on a box, put back as far as it was changed since.
+
+    A connection of its own is told of changes, so that putting back costs nothing
+    where nothing was changed. Attributes come before values: units say what these mean.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self._control = Control(address)
+        values: dict[str, str] = {}
+        lists: dict[str, list[str]] = {}
+        for group in ("ATTR", "CONFIG", "METADATA", "TABLE"):
+            for line in self._control.lines(f"*CHANGES.{group}"):
+                name, separator, value = line.partition("=")
+                if separator and not name.endswith(".QUEUED_LINES"):
+                    values[name] = value
+                elif line.endswith("<"):
+                    name = line.removesuffix("<")
+                    lists[name] = self._control.lines(name + (".B" if group == "TABLE" else ""))
+        self._values = values
+        self._lists = lists
+        self._ticks = self._read_ticks()
+
+    def put_back(self) -> None:
+        """Write what was changed since the last time."""
+        for group in ("ATTR", "CONFIG", "METADATA", "TABLE"):
+            for line in self._control.lines(f"*CHANGES.{group}"):
+                self._put_back_line(line)
+        self._control.ok("*CHANGES=")
+
+    def close(self) -> None:
+        self._control.close()
+
+    def _read_ticks(self) -> dict[str, str]:
+        """Whole ticks of times, which their texts round."""
+        names = list(self._values)
+        replies = self._control.ask_all(f"{name}.RAW?" for name in names)
+        return {
+            name: reply.removeprefix("OK =")
+            for name, reply in zip(names, replies, strict=True)
+            if re.fullmatch(r"OK =-?\d+", reply)
+        }
+
+    def _put_back_line(self, line: str) -> None:
+        name = re.split("=|<| ", line)[0]
+        if name in self._ticks:
+            self._control.ok(f"{name}.RAW={self._ticks[name]}")
+        elif name in self._values:
+            if line != f"{name}={self._values[name]}":
+                self._control.ok(f"{name}={self._values[name]}")
+        elif name in self._lists:
+            body = self._lists[name]
+            is_table = not name.startswith("*")
+            if is_table:
+                assert self._control.table(name, "") == "OK"
+            if body or not is_table:
+                assert self._control.table(name, "B" if is_table else "", *body) == "OK"

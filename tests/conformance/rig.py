@@ -17,6 +17,8 @@ from .wire import Control
 
 AGAIN = re.compile("ERR (Data capture already in progress|Unexpected error at .*)")
 PATIENCE = 10.0
+ENDINGS = {"Ok", "Disarmed"}
+"""Of a disarm: simulated hardware may say `Ok`."""
 
 
 def wait_until(condition: Callable[[], bool], what: str) -> None:

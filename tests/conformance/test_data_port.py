@@ -6,9 +6,7 @@ Source: protocol.md 8.3 to 8.9, appendix C.
 from __future__ import annotations
 
 import itertools
-import random
 import re
-import time
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -17,77 +15,17 @@ import pytest
 from .columns import (
     SIZES,
     foretold,
-    from_base64,
-    from_text,
     has_hidden,
     rows,
-    sample_words,
     scaled_values,
     wanted,
 )
-from .rig import Rig, wait_until
-from .survey import Survey
-from .wire import Control, Data, Header, HungUpError
+from .forms import body, captures, started
+from .rig import ENDINGS, Rig, wait_until
+from .wire import Control, Header
 
 TRANSPORTS = {"ASCII": "ASCII", "BASE64": "Base64", "FRAMED": "Framed", "UNFRAMED": "Unframed"}
 PROCESSES = {"RAW": "Raw", "SCALED": "Scaled"}
-ENDINGS = {"Ok", "Disarmed"}
-
-
-def started(open_data, options: str) -> Data:
-    """A client past its option line."""
-    data = open_data(options)
-    if "NO_STATUS" not in options and options != "BARE":
-        assert data.line() == b"OK"
-    return data
-
-
-def body(data: Data, header: Header, options: str) -> tuple[bytes, str]:
-    """Samples as bytes (ASCII is converted), and the end line."""
-    raw = "RAW" in options
-    if "UNFRAMED" in options:
-        # nothing delimits them: the end is known by its form
-        while not re.search(rb"END \d+ [A-Za-z ]+\n$", data.buffer[data.at :]):
-            data.fill()
-        everything = data.read(len(data.buffer) - data.at)
-        at = everything.rindex(b"END ")
-        return everything[:at], everything[at:-1].decode()
-    if "FRAMED" in options:
-        frames, end = data.frames()
-        size = int(header.attributes["sample_bytes"])
-        assert all(len(frame) % size == 0 for frame in frames)
-        assert all(len(frame) <= (2 << 20) + size for frame in frames)
-        assert raw or all(len(frame) <= 65528 for frame in frames)
-        return b"".join(frames), end
-    lines, end = data.text()
-    if "BASE64" in options:
-        return from_base64(lines), end
-    return from_text(header.columns, lines, raw=raw), end
-
-
-def captures(rig: Rig, seed: int) -> dict[str, str]:
-    """Make a random capture set, with random scaling, that fits into a sample."""
-    rng = random.Random(seed)
-    options = rig.control.lines("*CAPTURE.OPTIONS")
-    chosen: dict[str, str] = {}
-    names = rng.sample(rig.box.captured, len(rig.box.captured))
-    for name in names[: rng.randint(1, 12)]:
-        if name in rig.box.positions:
-            some = rng.sample(options, rng.randint(1, len(options)))
-            new = chosen | {name: " ".join(some)}
-        else:
-            new = chosen | {name: "Value"}
-        if sample_words(wanted(rig.box, new)) <= 63:
-            chosen = new
-    scalable = rig.scalable()
-    for name in [name for name in chosen if name in scalable][:4]:
-        scale = rng.choice([0.5, -2.0, 1.0, 1e-3, 3.25e7])
-        rig.scale(
-            name, scale, rng.choice([0.0, 10.0, -7.5]), rng.choice(["", "mm", "µm & <", "x" * 40])
-        )
-    rig.control.ok("*CAPTURE=")
-    rig.capture(**chosen)
-    return rig.captures()
 
 
 def check_header(rig: Rig, header: Header, options: str, fields) -> None:
@@ -231,24 +169,6 @@ def test_forms_without_header_or_status(rig: Rig, open_data, control):
     assert len(lines) == int(end.split(" ")[1])
 
 
-def test_one_connection_takes_one_acquisition_after_another(rig: Rig, open_data):
-    rig.trigger()
-    client = started(open_data, "XML FRAMED SCALED")
-    once = started(open_data, "ONE_SHOT")
-    for number, name in enumerate(rig.box.positions[:3]):
-        rig.control.ok("*CAPTURE=")
-        rig.capture(**{name: "Value"})
-        rig.acquire(1 + (number == 0))
-        header = client.header()
-        assert [column.name for column in header.columns] == [name]
-        _, end = client.frames()
-        assert end.startswith("END ")
-        if number == 0:
-            assert once.rest().endswith(f"{end}\n".encode())
-            wait_until(lambda: rig.readers == rig.strangers + 1, "the client has left")
-    assert not client.arrives(0)
-
-
 def test_an_acquisition_without_triggers_has_header_and_end(rig: Rig, open_data):
     rig.trigger(None)
     rig.capture(**{rig.box.positions[0]: "Value"})
@@ -264,69 +184,12 @@ def test_an_acquisition_without_triggers_has_header_and_end(rig: Rig, open_data)
     assert int(match[1]) <= 2
 
 
-def test_who_joins_late_gets_everything_that_is_kept(rig: Rig, open_data):
-    rig.trigger()
-    rig.capture(**{rig.box.positions[0]: "Value Diff"})
-    early = started(open_data, "XML FRAMED RAW")
-    rig.arm(1)
-    rig.wait_captured(2)
-    late = started(open_data, "XML FRAMED RAW")
-    wait_until(lambda: rig.readers == rig.strangers + 2, "two data clients")
-    rig.wait_captured(3)
-    rig.disarm()
-    headers = [client.header() for client in (early, late)]
-    assert headers[0].raw == headers[1].raw
-    (first, end), (second, same) = early.frames(), late.frames()
-    assert b"".join(first) == b"".join(second)
-    assert end == same
-
-
 def test_the_header_comes_with_the_start_not_with_the_samples(rig: Rig, open_data):
     rig.trigger(None)
     rig.capture(**{rig.box.positions[0]: "Value"})
     client = started(open_data, "XML FRAMED RAW")
     rig.arm(1)
     client.header()
-    assert rig.control.value("*PCAP.COMPLETION") == "Busy"
-    rig.disarm()
-
-
-def test_who_half_closes_during_an_acquisition_is_told(rig: Rig, open_data):
-    rig.trigger()
-    rig.capture(**{rig.box.positions[0]: "Value"})
-    leaving, staying = (started(open_data, "NO_HEADER") for _ in range(2))
-    rig.arm(2)
-    rig.wait_captured(1)
-    leaving.half_close()
-    rest = leaving.rest()
-    match = re.search(rb"END (\d+) Early disconnect\n$", rest)
-    assert match
-    assert rest.count(b"\n") - 1 == int(match[1])
-    wait_until(lambda: rig.readers == rig.strangers + 1, "one data client")
-    assert rig.control.value("*PCAP.COMPLETION") == "Busy"
-    rig.disarm()
-    assert staying.text()[1].split(" ")[2] in ENDINGS
-
-
-@pytest.mark.parametrize("how", ["close", "reset"])
-def test_who_disappears_is_forgotten(rig: Rig, open_data, how):
-    rig.trigger()
-    rig.capture(**{rig.box.positions[0]: "Value"})
-    client = started(open_data, "")
-    rig.arm(1)
-    wait_until(lambda: rig.status[1:] == (rig.strangers + 1, rig.strangers + 1), "served")
-    getattr(client, how)()
-    wait_until(lambda: rig.readers == rig.strangers, "the client is forgotten")
-    rig.disarm()
-
-
-def test_samples_come_while_the_acquisition_goes_on(rig: Rig, open_data):
-    rig.trigger()
-    rig.capture(**{rig.box.positions[0]: "Value"})
-    client = started(open_data, "NO_HEADER RAW")
-    rig.arm(1)
-    for _ in range(3):
-        assert re.fullmatch(rb" 0x[0-9a-f]{8}", client.line())
     assert rig.control.value("*PCAP.COMPLETION") == "Busy"
     rig.disarm()
 
@@ -386,32 +249,3 @@ def test_hidden_counts_appear_in_raw_data_only_when_needed(rig: Rig, open_data):
         raw.close()
         scaled.close()
         wait_until(lambda: rig.readers == rig.strangers, "no data clients")
-
-
-def test_twenty_clients_get_the_same(rig: Rig, open_data):
-    rig.trigger()
-    rig.capture(**dict.fromkeys(rig.box.captured[:20], "Value"))
-    clients = [started(open_data, "XML FRAMED RAW ONE_SHOT") for _ in range(20)]
-    rig.acquire(20, samples=2)
-    assert len({client.rest() for client in clients}) == 1
-
-
-def test_a_client_that_stops_reading_hinders_no_other(rig: Rig, open_data):
-    rig.trigger()
-    rig.capture(**{rig.box.positions[0]: "Value"})
-    lazy, client = started(open_data, "NO_HEADER"), started(open_data, "NO_HEADER")
-    began = time.monotonic()
-    rig.arm(2)
-    lines = [client.line() for _ in range(2)]
-    assert time.monotonic() - began < 5
-    rig.disarm()
-    more, end = client.text()
-    assert lines + more == lazy.text()[0]
-    assert end.startswith(f"END {len(lines + more)} ")
-
-
-def test_the_port_of_data_knows_no_commands(open_data, box: Survey):
-    data: Data = open_data("*IDN?")
-    assert data.line().startswith(b"ERR ")
-    with pytest.raises(HungUpError):
-        data.line()
