@@ -16,7 +16,7 @@ from typing_extensions import override
 _READ_LIMIT = 16384
 """Bytes that wait for one who does not read."""
 
-_BACKLOG = 128
+_BACKLOG = 512
 # turns of the event loop from `accept` until asyncio has begun the task of a connection
 _ACCEPT_TURNS = 4
 

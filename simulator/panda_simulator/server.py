@@ -27,7 +27,7 @@ _LOG = logging.getLogger(__name__)
 SEND_TIMEOUT = 10.0
 """Seconds that one send may take; the client is dropped if it took nothing meanwhile."""
 
-_TURN = 0.004
+_TURN = 0.002
 """Seconds after which one client's commands or data let the others have the event loop."""
 
 _PIECE = 1 << 18

@@ -15,6 +15,7 @@ from panda_simulator.data.ring import Reader
 from panda_simulator.data.tap import StreamTap
 
 CHUNK_BYTES = 65536
+_TEXT_BYTES = 16384
 _TOGETHER = 8
 FRAME_PREFIX = 8
 
@@ -55,7 +56,9 @@ class Stream:
         self._whole_blocks = (
             framed and options.process is Process.RAW and plan.features.block_frames
         )
-        room = CHUNK_BYTES - FRAME_PREFIX * framed
+        # text has no pieces that show, and takes long to write
+        text = options.format is Format.ASCII
+        room = _TEXT_BYTES if text else CHUNK_BYTES - FRAME_PREFIX * framed
         self._chunk = room // sample_bytes(plan, options.process) * plan.raw_bytes
 
     def pieces(self, block: bytes) -> Generator[bytes, None, bool]:

@@ -16,7 +16,7 @@ TURN = 0.001
 _LEAST = 0.0001
 """Seconds that are always there, for what the command before has set off."""
 
-_MOST = 0.003
+_MOST = 0.002
 
 
 class Pace:
