@@ -21,7 +21,8 @@ from panda_simulator.box import Box, ConfigError
 from panda_simulator.builtin import DEFAULT_BOX, box_directory, box_names
 from panda_simulator.echo import EchoHardware
 from panda_simulator.faults import describe_faults
-from panda_simulator.simulator import DEFAULT_ROOTFS, Simulator
+from panda_simulator.record import TIMEOUT, RecordError, record_box
+from panda_simulator.simulator import Simulator
 from panda_simulator.state import StateError, StateTimes
 from panda_simulator.versions import NEWEST, OLDEST
 
@@ -52,6 +53,9 @@ def serve(
     config_dir: Annotated[
         Path | None, typer.Option(help="Box files (config, registers, description) to use instead.")
     ] = None,
+    box_file: Annotated[
+        Path | None, typer.Option(help="Box to use instead, as `record` wrote it.")
+    ] = None,
     hardware: Annotated[
         HardwareChoice, typer.Option(help="Blocks that tick, or registers that only remember.")
     ] = HardwareChoice.blocks,
@@ -63,8 +67,12 @@ def serve(
         ),
     ] = "1",
     server_version: Annotated[
-        str, typer.Option(help=f"What to behave like, from {OLDEST} on, such as 2.1, 3.0 or 4.0.")
-    ] = NEWEST,
+        str | None,
+        typer.Option(
+            help=f"What to behave like, from {OLDEST} on, such as 2.1, 3.0 or 4.0;"
+            f" {NEWEST} if not given, or that of the box file."
+        ),
+    ] = None,
     firehose: Annotated[
         float | None,
         typer.Option(
@@ -86,7 +94,10 @@ def serve(
             help="Seconds between looks for changes, from a change to writing, after writing.",
         ),
     ] = "20:30:60",
-    rootfs: Annotated[str, typer.Option(help="Text at the end of *IDN?.")] = DEFAULT_ROOTFS,
+    rootfs: Annotated[str | None, typer.Option(help="Text at the end of *IDN?.")] = None,
+    fpga: Annotated[
+        str | None, typer.Option(help='Versions in *IDN?, such as "4.1.7 86e5f0a2 07d202f8".')
+    ] = None,
     fault: Annotated[
         list[str] | None,
         typer.Option(
@@ -106,6 +117,7 @@ def serve(
         simulator = Simulator(
             box,
             config_dir=config_dir,
+            box_file=box_file,
             hardware=hardware.value if firehose is None else "firehose",
             host=host,
             control_port=control_port,
@@ -117,6 +129,7 @@ def serve(
             state=state,
             state_times=StateTimes.parse(state_times),
             rootfs=rootfs,
+            fpga=fpga,
             faults=fault or (),
             bench_port=bench_port,
         )
@@ -201,6 +214,30 @@ def boxes() -> None:
         counts = sorted((block.name, block.count) for block in box.blocks.values())
         listed = ", ".join(f"{block} {count}" for block, count in counts)
         typer.echo(f"{name}: {len(counts)} kinds of blocks: {listed}")
+
+
+@app.command()
+def record(
+    host: Annotated[
+        str | None, typer.Argument(metavar="HOST[:CONTROL]", help="PandA to record.")
+    ] = None,
+    exchanges: Annotated[
+        Path | None,
+        typer.Option(help="JSON of commands and replies to take instead of a PandA's answers."),
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(min=0.001, help="Seconds to wait for an answer.")
+    ] = TIMEOUT,
+) -> None:
+    """Ask a PandA for everything it says of itself, and write a box file to the output.
+
+    Nothing is written to the PandA. Play the file with `serve --box-file`.
+    """
+    try:
+        typer.echo(record_box(host, exchanges, timeout), nl=False)
+    except (RecordError, ValueError) as error:
+        typer.echo(f"panda-simulator: {error}", err=True)
+        raise typer.Exit(1) from error
 
 
 @app.command()

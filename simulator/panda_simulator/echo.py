@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -123,6 +123,27 @@ class EchoHardware:
         self._source = source or Trickle(clock)
         self._now_ns = now_ns
         self._registers: dict[tuple[str, int, str], int] = {}
+        self._bits = np.zeros(BIT_BUS_SIZE, np.bool_)
+        self._positions = np.zeros(POSITION_BUS_SIZE, np.int32)
+
+    def hold(
+        self,
+        registers: Mapping[tuple[str, int, str], int],
+        bits: Mapping[tuple[str, int, str], int],
+        positions: Mapping[tuple[str, int, str], int],
+    ) -> None:
+        """Hold values from the start, on the buses for ever.
+
+        Args:
+            registers: block, number and field to value, unsigned 32-bit.
+            bits: the same to an index on the bit bus.
+            positions: the same to an index on the position bus.
+        """
+        self._registers.update(registers)
+        for key, index in bits.items():
+            self._bits[index] = bool(registers.get(key, 0))
+        for key, index in positions.items():
+            self._positions[index] = np.uint32(registers.get(key, 0)).astype(np.int32)
 
     def advance(self) -> None:
         """Deliver the samples that are due (Hardware.advance)."""
@@ -150,12 +171,12 @@ class EchoHardware:
         return 0
 
     def read_bits(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Return a bus on which everything is 0 and nothing changes."""
-        return np.zeros(BIT_BUS_SIZE, np.bool_), np.zeros(BIT_BUS_SIZE, np.bool_)
+        """Return a bus on which nothing changes."""
+        return self._bits, np.zeros(BIT_BUS_SIZE, np.bool_)
 
     def read_positions(self) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-        """Return a bus on which everything is 0 and nothing changes."""
-        return np.zeros(POSITION_BUS_SIZE, np.int32), np.zeros(POSITION_BUS_SIZE, np.bool_)
+        """Return a bus on which nothing changes."""
+        return self._positions, np.zeros(POSITION_BUS_SIZE, np.bool_)
 
     def arm(self, entries: Sequence[int], sink: CaptureSink) -> None:
         """Start at once: there is no ENABLE to wait for."""

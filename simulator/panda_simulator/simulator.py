@@ -17,8 +17,7 @@ from typing import Literal, ParamSpec, Self, TypedDict, TypeVar, Unpack
 
 from panda_simulator.bench import Bench
 from panda_simulator.box import Box, Layout
-from panda_simulator.box.extension import Recollection
-from panda_simulator.builtin import DEFAULT_BOX, box_directory
+from panda_simulator.builtin import DEFAULT_BOX
 from panda_simulator.clock import (
     TICKS_PER_SECOND,
     Clock,
@@ -32,11 +31,11 @@ from panda_simulator.fabric import Fabric
 from panda_simulator.faults import Faults, make_effect, parse_fault
 from panda_simulator.firehose import Firehose
 from panda_simulator.hardware import Hardware
+from panda_simulator.original import find_original, identity_of, make_box
 from panda_simulator.outages import Outages
 from panda_simulator.server import Server
 from panda_simulator.stage import Stage
 from panda_simulator.state import StateTimes
-from panda_simulator.versions import NEWEST
 from panda_simulator.world import World
 
 P = ParamSpec("P")
@@ -44,17 +43,6 @@ T = TypeVar("T")
 HardwareName = Literal["blocks", "echo", "firehose"]
 Speed = float | Literal["free", "stepped"]
 """Seconds of the box that pass in one, or how else its time passes."""
-
-DEFAULT_ROOTFS = "Simulator"
-SENSORS = {
-    "in_temp0": 45_000,
-    "in_temp7": 45_000,
-    "in_temp20": 45_000,
-    "in_voltage0_vccint": 1_000,
-    "in_voltage2": 850,
-    "in_voltage18": 850,
-}
-"""Values of the operating system, which the blocks do not have; blocks.md 3.5."""
 
 _PATIENT_BLOCKS = 16
 """How far behind a data client may be before time that runs freely waits for it."""
@@ -66,17 +54,19 @@ class SimulatorOptions(TypedDict, total=False):
     """What `Simulator` may be given besides the box, explained there."""
 
     config_dir: Path | None
+    box_file: Path | None
     hardware: HardwareName
     host: str
     control_port: int
     data_port: int
     speed: Speed
-    server_version: str
+    server_version: str | None
     firehose: float | None
     firehose_samples: int | None
     state: Path | None
     state_times: tuple[float, float, float]
-    rootfs: str
+    rootfs: str | None
+    fpga: str | None
     faults: Sequence[str]
     bench_port: int | None
 
@@ -97,17 +87,19 @@ class Simulator:
         box: str = DEFAULT_BOX,
         *,
         config_dir: Path | None = None,
+        box_file: Path | None = None,
         hardware: HardwareName = "blocks",
         host: str = "127.0.0.1",
         control_port: int = 0,
         data_port: int = 0,
         speed: Speed = 1.0,
-        server_version: str = NEWEST,
+        server_version: str | None = None,
         firehose: float | None = None,
         firehose_samples: int | None = None,
         state: Path | None = None,
         state_times: tuple[float, float, float] = StateTimes(),
-        rootfs: str = DEFAULT_ROOTFS,
+        rootfs: str | None = None,
+        fpga: str | None = None,
         faults: Sequence[str] = (),
         bench_port: int | None = None,
     ) -> None:
@@ -116,6 +108,7 @@ class Simulator:
         Args:
             box: name of a built-in box (`panda_simulator.builtin.box_names`).
             config_dir: files of another box, instead of a built-in one.
+            box_file: recording of another box, instead of a built-in one.
             hardware: "blocks" that tick, "echo" that only remembers registers, or "firehose"
                 that does so and loads the data port.
             host: address to listen on; only this machine can connect by default.
@@ -125,7 +118,8 @@ class Simulator:
                 time standing still while nothing happens; "stepped" for time that only
                 `run_until` and `run_for` let pass. With these two nothing depends on the
                 wall clock, and dates begin at the year 2000.
-            server_version: what the server behaves like and calls itself, 2.0 or newer.
+            server_version: what the server behaves like and calls itself, 2.0 or newer; the
+                newest, or that of the recording, if not given.
             firehose: MB/s of raw samples while armed; 0, as not given, is as fast as the
                 slowest client takes them.
             firehose_samples: after which an acquisition ends; None goes on until disarmed.
@@ -133,7 +127,9 @@ class Simulator:
                 is there, and written after changes, by ``*SAVESTATE=`` and at `stop`.
             state_times: seconds between looks for changes, from a change to writing, and
                 after writing.
-            rootfs: text at the end of ``*IDN?``.
+            rootfs: text at the end of ``*IDN?``, if not that of the recording.
+            fpga: versions in ``*IDN?``, such as ``4.1.7 86e5f0a2 07d202f8``, if not those of
+                the recording.
             faults: what goes wrong from the start, each as ``NAME:key=value,...``.
             bench_port: a port of this machine for commands about the simulator, 0 is any
                 free one, None is none.
@@ -144,7 +140,8 @@ class Simulator:
             ValueError: there is no such box or fault, the speed is not positive, the version
                 is malformed or too old, or a firehose is not one that can be.
         """
-        directory = config_dir or box_directory(box)
+        original = find_original(box, config_dir, box_file)
+        identity = identity_of(original, server_version, fpga, rootfs)
         self.host = host
         self.control_port = control_port
         self.data_port = data_port
@@ -164,10 +161,13 @@ class Simulator:
                 layout.position_index,
                 clock=clock,
                 world=self.world,
+                readings=layout.readings,
             )
 
-        def registers(layout: Layout) -> EchoHardware:  # noqa: ARG001 (no blocks)
-            return EchoHardware(source)
+        def registers(layout: Layout) -> EchoHardware:
+            echo = EchoHardware(source)
+            echo.hold(layout.readings, layout.bit_index, layout.position_index)
+            return echo
 
         source = None
         if hardware == "firehose":
@@ -177,8 +177,8 @@ class Simulator:
         make = blocks if hardware == "blocks" else registers
 
         def box_at_power_up() -> Box:
-            extension = None if hardware == "echo" else Recollection(SENSORS)
-            return Box(directory, make, extension, version=server_version)
+            answering = hardware != "echo"
+            return make_box(original, make, identity, answering=answering)
 
         def date() -> int:
             now = clock.date_ns(clock.now()) if hardware == "blocks" else time.time_ns()
@@ -187,7 +187,7 @@ class Simulator:
         self._server = Server(box_at_power_up(), faults=self.faults, now_ns=date)
         if isinstance(clock, FreeRunningClock):
             clock.held = lambda: self._server.acquisition.ring.lag > _PATIENT_BLOCKS
-        self._server.facilities.rootfs = rootfs
+        self._server.facilities.rootfs = identity.rootfs
         self._engine = Engine(self._server, box_at_power_up, state, StateTimes(*state_times))
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import NamedTuple
@@ -97,7 +97,7 @@ class StateFile:
         content = self._read()
         if content is None:
             return
-        failures = [*replay(self._facilities, content)]
+        failures = [*replay(self._facilities.box, content)]
         if failures:
             kept = self._keep(content)
             number, line, reason = failures[0]
@@ -196,11 +196,36 @@ def _replace(path: Path, content: bytes) -> None:
     backup.replace(path)
 
 
-def replay(facilities: Facilities, content: bytes) -> Iterator[tuple[int, str, str]]:
+class _NoCapture:
+    """Settings capture nothing (control.Capture)."""
+
+    status = "Idle 0 0"
+    captured = 0
+    completion = "Ok"
+
+    def arm(self) -> None:
+        """Do nothing."""
+
+    def disarm(self) -> None:
+        """Do nothing."""
+
+
+def asker(box: Box, rootfs: str = "") -> Callable[[str], tuple[str, ...]]:
+    """Return what gives a box a command, of one line or more, and returns its reply in lines."""
+    connection = ControlConnection(Facilities(box, _NoCapture(), list[str], rootfs=rootfs))
+
+    def ask(command: str) -> tuple[str, ...]:
+        reply = connection.receive_data(f"{command}\n".encode("latin-1"))
+        return tuple(reply.decode("latin-1").removesuffix("\n").split("\n"))
+
+    return ask
+
+
+def replay(box: Box, content: bytes) -> Iterator[tuple[int, str, str]]:
     """Give the settings of a file to a box; yield the lines that fail.
 
     Args:
-        facilities: of the box.
+        box: that takes them.
         content: of the file.
 
     Yields:
@@ -208,7 +233,7 @@ def replay(facilities: Facilities, content: bytes) -> Iterator[tuple[int, str, s
     """
     *whole, rest = content.split(b"\n")
     lines = iter(enumerate(whole, start=1))
-    connection = ControlConnection(facilities)
+    connection = ControlConnection(Facilities(box, _NoCapture(), list[str]))
     for number, line in lines:
         match = _SETTING.match(line)
         if not line or _HARMLESS.fullmatch(line):

@@ -90,6 +90,43 @@ def test_a_port_that_is_taken_stops_with_one_line(capsys):
     assert err.count("\n") == 1
 
 
+def test_a_box_is_recorded_and_played(tmp_path):
+    ports = ("--control-port", "0", "--data-port", "0", "--hardware", "echo")
+    box = tmp_path / "box.json"
+    for options in (("--rootfs", "Original"), ("--box-file", str(box))):
+        with run("serve", *ports, *options) as process:
+            assert process.stdout is not None
+            port = found(LISTENING, process.stdout.readline())[1]
+            if box.exists():
+                with socket.create_connection(("127.0.0.1", int(port))) as connection:
+                    connection.sendall(b"*IDN?\n")
+                    assert connection.recv(200).endswith(b"rootfs: Original\n")
+            with run("record", f"127.0.0.1:{port}") as recorder:
+                out, err = recorder.communicate(timeout=50)
+            assert recorder.returncode == 0
+            assert "recorded 4.1 with " in err
+            assert "different" not in err
+            assert not box.exists() or box.read_text("utf-8") == out
+            box.write_text(out, "utf-8")
+            process.terminate()
+            process.communicate(timeout=20)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        ((), "record HOST[:CONTROL], or --exchanges FILE"),
+        (("a", "--exchanges", "b"), "record HOST[:CONTROL], or --exchanges FILE"),
+        (("a:b",), "address 'a:b' is not HOST or HOST:CONTROL"),
+        (("--exchanges", "none"), "none: No such file or directory"),
+    ],
+)
+def test_what_cannot_be_recorded_is_one_line(capsys, arguments, reason):
+    assert _status("record", *arguments) == 1
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", f"panda-simulator: {reason}\n")
+
+
 def test_boxes_lists_what_is_built_in(capsys):
     assert _status("boxes") == 0
     lines = capsys.readouterr().out.splitlines()

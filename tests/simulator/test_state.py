@@ -160,9 +160,9 @@ def test_the_lines_every_file_holds_and_no_server_takes_are_no_failure(path, cap
 @given(content=st.binary(max_size=300))
 @settings(max_examples=50, deadline=None)
 def test_any_bytes_are_loaded_or_refused_but_never_an_exception(content):
-    server = Server(echo_box())
-    list(replay(server.facilities, content))
-    assert list(state_lines(server.box))
+    box = echo_box()
+    list(replay(box, content))
+    assert list(state_lines(box))
 
 
 @pytest.mark.parametrize("place", ["", "none/state"])

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from typing_extensions import override
+
 from panda_simulator.behaviours.base import MASK, Step
 
 LEVEL = "LEVEL"
@@ -59,15 +61,16 @@ class RegisterFile:
         del tick, changes
         return self._outputs, None
 
+    def hold(self, output: str, value: int) -> None:
+        """Let an output have a value from the start."""
+        self._outputs[output] = value
 
-class System:
+
+class System(RegisterFile):
     """Healthy voltages and temperatures, and no clock but the internal one."""
 
-    bit_inputs: tuple[str, ...] = ()
-    position_inputs: tuple[str, ...] = ()
-
     def __init__(self) -> None:
-        self._outputs = {
+        healthy = {
             **dict.fromkeys(("TEMP_PSU", "TEMP_SFP", "TEMP_ENC_L", "TEMP_PICO", "TEMP_ENC_R"), 30),
             "TEMP_ZYNQ": 45000,
             "ALIM_12V0": 8074,
@@ -84,7 +87,9 @@ class System:
             "CLK_SEL_STAT": _INTERNAL_CLOCK,
             "HEALTH": 0,
         }
+        super().__init__(healthy)
 
+    @override
     def update(self, tick: int, changes: Mapping[str, int]) -> Step:
         """Take one tick (Behaviour.update)."""
         del tick

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from panda_simulator.box.arrangement import arrange, rearrange
+from panda_simulator.box.boxfile import BoxFile
 from panda_simulator.box.buses import BitOut, ExtOut, PosOut
 from panda_simulator.box.capture import CapturedColumn, CapturePlan, plan_capture
 from panda_simulator.box.errors import CommandError, ConfigError
 from panda_simulator.box.extension import Extension, NoExtension
 from panda_simulator.box.field import Attribute, Block, Field
-from panda_simulator.box.files import BoxFiles, directory_files
-from panda_simulator.box.listing import listing_order
+from panda_simulator.box.files import directory_files
 from panda_simulator.box.loading import Loader
 from panda_simulator.box.stamps import Cursors, Group
 from panda_simulator.box.text import RESULT_LIMIT
@@ -20,7 +21,7 @@ from panda_simulator.box.wiring import Wiring
 from panda_simulator.hardware import Hardware
 from panda_simulator.versions import NEWEST, features_of
 
-__all__ = ["Box", "CommandError", "ConfigError", "Cursors", "Group", "Layout"]
+__all__ = ["Box", "BoxFile", "CommandError", "ConfigError", "Cursors", "Group", "Layout"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class Layout:
     blocks: dict[str, int]
     bit_index: dict[tuple[str, int, str], int]
     position_index: dict[tuple[str, int, str], int]
+    readings: dict[tuple[str, int, str], int]
+    """What was read from a box that was recorded, raw."""
 
 
 class Box:
@@ -40,7 +43,7 @@ class Box:
 
     def __init__(
         self,
-        files: BoxFiles | Path,
+        files: BoxFile | Path,
         hardware: Callable[[Layout], Hardware],
         extension: Extension | None = None,
         *,
@@ -49,7 +52,7 @@ class Box:
         """Read ``config``, ``registers`` and ``description``, and set muxes.
 
         Args:
-            files: the three texts, or the folder where their files are.
+            files: a recorded box, or the folder where the three files are.
             hardware: makes the hardware of such a box.
             extension: stands behind extension fields; without one all of them fail.
             version: of the server.
@@ -58,22 +61,24 @@ class Box:
             ConfigError: a text is malformed.
             ValueError: the version is malformed or too old.
         """
-        if isinstance(files, Path):
-            files = directory_files(files)
+        recorded = files if isinstance(files, BoxFile) else None
+        texts = files.files() if isinstance(files, BoxFile) else directory_files(files)
         self.version = version
         self.wiring = Wiring(extension or NoExtension(), features_of(version))
-        loader = Loader(files, self.wiring)
+        loader = Loader(texts, self.wiring, recorded.unknown if recorded else {})
         loader.load()
         self.metadata = loader.metadata
-        self.blocks = _in_order(loader.blocks)
-        for block in self.blocks.values():
-            block.fields = {name: block.fields[name] for name in listing_order(block.fields)}
+        self.blocks = arrange(loader.blocks)
+        if recorded:
+            self.blocks = rearrange(self.blocks, self.metadata, recorded)
         self._fields = [field for block in self.blocks.values() for field in block.fields.values()]
-        self.hardware = self.wiring.hardware = hardware(self._layout())
+        self.hardware = self.wiring.hardware = hardware(
+            self._layout(recorded.readings if recorded else {})
+        )
         for field in self._fields:
             field.behaviour.initialise()
 
-    def _layout(self) -> Layout:
+    def _layout(self, readings: Mapping[str, int]) -> Layout:
         bits = dict[tuple[str, int, str], int]()
         positions = dict[tuple[str, int, str], int]()
         for field in self._fields:
@@ -82,7 +87,14 @@ class Box:
                 known = bits if isinstance(behaviour, BitOut) else positions
                 for number, index in enumerate(behaviour.indices, start=1):
                     known[behaviour.place.block, number, field.name] = index
-        return Layout({block.name: block.count for block in self.blocks.values()}, bits, positions)
+        known = {
+            (place.block, number + 1, place.name): readings[place.reported(number)]
+            for place in (field.behaviour.place for field in self._fields)
+            for number in range(place.count)
+            if place.reported(number) in readings
+        }
+        counts = {block.name: block.count for block in self.blocks.values()}
+        return Layout(counts, bits, positions, known)
 
     def block(self, name: str) -> Block:
         """Find a block type."""
@@ -150,10 +162,6 @@ class Box:
         """Tell whether there is a count of samples, which every capture needs."""
         sources = (output.source for output in self.wiring.outputs)
         return any(isinstance(s, ExtOut) and s.is_sample_count for s in sources)
-
-
-def _in_order(blocks: dict[str, Block]) -> dict[str, Block]:
-    return {name: blocks[name] for name in listing_order(blocks)}
 
 
 def _value_reports(field: Field, since: int) -> list[str]:

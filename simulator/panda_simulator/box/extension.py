@@ -55,3 +55,24 @@ class Recollection:
     def write(self, name: str, number: int, value: int) -> None:
         """Remember the value (Extension.write)."""
         self._written[name, number] = value
+
+
+class RecordedErrors:
+    """Refuses what the recorded box refused; the rest as another extension has it."""
+
+    def __init__(self, errors: Mapping[str, str], rest: Extension) -> None:
+        """Take refusals by reported name; fields are called by block and field."""
+        self._errors = errors
+        self._rest = rest
+
+    def read(self, name: str, number: int) -> int:
+        """Refuse, or read (Extension.read)."""
+        block, _, field = name.partition(".")
+        error = self._errors.get(f"{block}{number}.{field}", self._errors.get(name))
+        if error is not None:
+            raise CommandError(error)
+        return self._rest.read(name, number)
+
+    def write(self, name: str, number: int, value: int) -> None:
+        """Write (Extension.write)."""
+        self._rest.write(name, number, value)

@@ -177,12 +177,18 @@ class Field:
         self.assigned = False
         info = Attribute("INFO", "Class information for field", lambda _: behaviour.info)
         attributes = {entry.name: entry for entry in [*behaviour.attributes(), info]}
-        self.attributes = {name: attributes[name] for name in listing_order(attributes)}
-        for attribute in self.attributes.values():
-            attribute.stamps = [1] * behaviour.place.count
-            attribute.last = [""] * behaviour.place.count
+        self.attributes: dict[str, Attribute] = {}
+        self.reported_attributes: list[Attribute] = []
+        self.set_attributes([attributes[name] for name in listing_order(attributes)])
+
+    def set_attributes(self, attributes: Sequence[Attribute]) -> None:
+        """Take the attributes in the order of their list."""
+        self.attributes = {entry.name: entry for entry in attributes}
+        for attribute in attributes:
+            attribute.stamps = [1] * self.behaviour.place.count
+            attribute.last = [""] * self.behaviour.place.count
         self.reported_attributes = [
-            entry for entry in self.attributes.values() if entry.in_changes or entry.polled
+            entry for entry in attributes if entry.in_changes or entry.polled
         ]
 
     def attribute(self, name: str) -> Attribute:

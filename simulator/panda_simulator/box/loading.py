@@ -5,7 +5,7 @@ Source: protocol.md 10.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from panda_simulator.box.buses import BitOut, ExtOut, PosOut
 from panda_simulator.box.errors import CommandError, ConfigError
@@ -17,6 +17,7 @@ from panda_simulator.box.registers import ParamField, ReadField, WriteField
 from panda_simulator.box.tables import TableField
 from panda_simulator.box.text import Cursor
 from panda_simulator.box.timing import TimeField
+from panda_simulator.box.unknown import RecordedField, UnknownField
 from panda_simulator.box.wiring import BLOCK_BASE_COUNT, Wiring
 from panda_simulator.versions import Features
 
@@ -35,7 +36,7 @@ CLASSES: dict[str, Callable[[Place, Cursor], FieldClass]] = {
 
 _CONSTANTS = {"DRIVER_COMPAT_VERSION": 1, "BLOCKS_COMPAT_VERSION": 0}
 _REQUIRED_CONSTANT = "DRIVER_COMPAT_VERSION"
-_CONTROL_REGISTERS: dict[str, tuple[int, ...]] = {
+CONTROL_REGISTERS: dict[str, tuple[int, ...]] = {
     "FPGA_VERSION": (0,),
     "FPGA_BUILD": (1,),
     "USER_VERSION": (2,),
@@ -79,8 +80,11 @@ def _newer_registers(features: Features) -> dict[str, bool]:
 class Loader:
     """Reads the files of one box into blocks."""
 
-    def __init__(self, files: BoxFiles, wiring: Wiring) -> None:
+    def __init__(
+        self, files: BoxFiles, wiring: Wiring, unknown: Mapping[str, UnknownField]
+    ) -> None:
         self._files = files
+        self._unknown = unknown
         self._wiring = wiring
         self._bases: dict[int, tuple[bool, set[int]]] = {}
         self._constants = set[str]()
@@ -107,7 +111,7 @@ class Loader:
     def _check_control(self) -> None:
         features = self._wiring.features
         newer = {name for name, known in _newer_registers(features).items() if not known}
-        for name in _CONTROL_REGISTERS:
+        for name in CONTROL_REGISTERS:
             if name not in self._control_registers | _OPTIONAL_REGISTERS | newer:
                 raise self._missing(f"register {name} is not in the *REG block")
         if features.bits_command and _REQUIRED_CONSTANT not in self._constants:
@@ -150,14 +154,21 @@ class Loader:
     def _config_field(self, block: Block, cursor: Cursor) -> LineReader | None:
         name = cursor.name()
         cursor.blanks()
-        class_name = cursor.letters()
-        if class_name not in CLASSES:
-            raise CommandError(f"class {class_name} not found")
         place = Place(block.name, name, block.count, self._wiring)
-        behaviour = CLASSES[class_name](place, cursor)
+        seen = self._unknown.get(f"{block.name}.{name}")
+        if seen is not None and seen.info is not None:
+            cursor.rest()
+            behaviour = RecordedField(place, seen)
+        else:
+            class_name = cursor.letters()
+            if class_name not in CLASSES:
+                raise CommandError(f"class {class_name} not found")
+            behaviour = CLASSES[class_name](place, cursor)
         if name in block.fields:
             raise CommandError(f"field {block.name}.{name} already exists")
-        block.fields[name] = Field(len(block.fields), behaviour)
+        field = block.fields[name] = Field(len(block.fields), behaviour)
+        # nothing stands behind what is not simulated
+        field.assigned = isinstance(behaviour, RecordedField)
         return behaviour.line_reader()
 
     def _register_header(self, cursor: Cursor) -> LineReader | None:
@@ -221,7 +232,7 @@ class Loader:
 
     def _control_register(self, cursor: Cursor) -> None:
         name, registers = self._named_registers(cursor)
-        if _CONTROL_REGISTERS.get(name) != registers:
+        if CONTROL_REGISTERS.get(name) != registers:
             raise CommandError(f"{name} is not that register of *REG")
         if name in self._control_registers:
             raise CommandError("register already assigned")

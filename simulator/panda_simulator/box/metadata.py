@@ -5,6 +5,7 @@ Source: protocol.md 2.3 (*METADATA), 6.3, 10.2.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import Enum, auto
 
 from panda_simulator.box.errors import CommandError
@@ -87,6 +88,10 @@ class Metadata:
         if self._order is None:
             self._order = listing_order(self._entries)
         return self._order
+
+    def arrange(self, order: Iterable[str]) -> None:
+        """Take another order of the keys."""
+        self._order = tuple(order)
 
     def read(self, key: str) -> str | list[str]:
         """Return a text, or the lines of a multi-line one."""

@@ -198,6 +198,13 @@ class ReadField(RegisterField):
             self._look(number)
         return super().changed(since)
 
+    def parse(self, number: int, text: str) -> int:
+        """Return the raw value that is shown as a text."""
+        cursor = self.place.wiring.cursor(text)
+        value = self._format.parse(number, cursor)
+        cursor.end()
+        return value
+
     def _look(self, number: int) -> None:
         try:
             self.load(number)

@@ -16,6 +16,7 @@ from panda_simulator.box.field import Reading, TableWriter
 from panda_simulator.box.text import Cursor, one_result
 from panda_simulator.box.wiring import Wiring
 from panda_simulator.control.entity import Target, parse_target
+from panda_simulator.identity import Identity
 from panda_simulator.versions import Features
 
 _LOG = logging.getLogger(__name__)
@@ -85,12 +86,8 @@ Opening = Callable[[Session, Cursor], TableWriter]
 
 
 def _identity(session: Session, cursor: Cursor) -> Reading:  # noqa: ARG001 (a row)
-    version, build, user = session.box.hardware.version
-    fpga = f"{version >> 16 & 0xFF}.{version >> 8 & 0xFF}.{version & 0xFF}"
-    if version >> 24:
-        fpga += f"C{version >> 24}"
-    software, rootfs = session.box.version, session.facilities.rootfs
-    return one_result(f"PandA SW: {software} FPGA: {fpga} {build:08x} {user:08x} rootfs: {rootfs}")
+    box, rootfs = session.box, session.facilities.rootfs
+    return one_result(str(Identity(box.version, box.hardware.version, rootfs)))
 
 
 def _echo(session: Session, cursor: Cursor) -> Reading:  # noqa: ARG001 (a row)

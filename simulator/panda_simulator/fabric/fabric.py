@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +62,7 @@ class Fabric:
         *,
         clock: Clock,
         world: World,
+        readings: Mapping[tuple[str, int, str], int] = MappingProxyType({}),
     ) -> None:
         """Make a box in its power-up state.
 
@@ -71,6 +73,7 @@ class Fabric:
             position_index: the same for the position bus.
             clock: that the fabric follows.
             world: around the box.
+            readings: (block, number, field) to what it reads if no behaviour puts it out.
         """
         self._clock = clock
         self._world = world
@@ -80,6 +83,8 @@ class Fabric:
         self._pace = Pace()
         self._work = asyncio.Event()
         self._alarm = Instance("", 0, RegisterFile())
+        for (block, number, name), value in readings.items():
+            self._wiring.hold(self._wiring.instances[block, number], name, value)
         world.attach(self)
         self.run_until(0)
 

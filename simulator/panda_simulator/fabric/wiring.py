@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
-from panda_simulator.behaviours import BEHAVIOURS, Behaviour, Inenc, Pcap, RegisterFile
+from panda_simulator.behaviours import BEHAVIOURS, Behaviour, Inenc, Pcap, RegisterFile, signed
 from panda_simulator.fabric.agenda import Agenda, Instance
 from panda_simulator.fabric.buses import BitBus, PositionBus
 from panda_simulator.fabric.capture import BusView
@@ -75,6 +75,15 @@ class Wiring:
             if name in instance.bits:
                 self.lines[instance.bits[name]] = instance
                 self.bits.computed.append((instance.bits[name], _line(inenc, line)))
+
+    def hold(self, instance: Instance, name: str, value: int) -> None:
+        """Let a field read a value from the start, unless its block knows better."""
+        if not isinstance(instance.behaviour, RegisterFile):
+            instance.registers[name] = value
+        elif name in instance.positions:
+            instance.behaviour.hold(name, signed(value))
+        else:
+            instance.behaviour.hold(name, value)
 
     def register_writer(
         self, instance: Instance, register: str, tick: int

@@ -1,0 +1,20 @@
+"""Recording: a PandA is asked for everything it says of itself, and nothing is written to it."""
+
+from __future__ import annotations
+
+from panda_simulator.record.errors import RecordError
+from panda_simulator.record.exchanges import Exchanges
+from panda_simulator.record.link import TIMEOUT, Link, parse_address
+from panda_simulator.record.recording import Recording
+from panda_simulator.record.report import record, record_box
+
+__all__ = [
+    "TIMEOUT",
+    "Exchanges",
+    "Link",
+    "RecordError",
+    "Recording",
+    "parse_address",
+    "record",
+    "record_box",
+]
