@@ -15,11 +15,12 @@ import pytest
 
 from panda_simulator import cli
 from panda_simulator.box import Box
+from panda_simulator.builtin import box_directory
 from panda_simulator.control import ControlConnection, Facilities
 from panda_simulator.data import Acquisition, DataConnection
 from panda_simulator.echo import EchoHardware
 from panda_simulator.hardware import Completion
-from panda_simulator.simulator import Simulator, box_directory
+from panda_simulator.simulator import Simulator
 from panda_simulator.versions import FIRST_VERSIONS, NEWEST, Features, features_of
 
 from .box_files import EVERY_CLASS, TRANSCRIPTS, exchanges, found

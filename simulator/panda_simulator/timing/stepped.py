@@ -13,15 +13,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from panda_simulator.box import Box, CommandError, Layout
+from panda_simulator.box import CommandError, Layout
 from panda_simulator.box.capture import CapturePlan, ColumnGroup
-from panda_simulator.box.extension import Recollection
-from panda_simulator.builtin import DEFAULT_BOX, box_directory
+from panda_simulator.builtin import DEFAULT_BOX
 from panda_simulator.clock import TICKS_PER_SECOND, Clock, SteppedClock
 from panda_simulator.control import ControlConnection, Facilities
 from panda_simulator.data import Acquisition, DataConnection
 from panda_simulator.fabric import Fabric
-from panda_simulator.simulator import SENSORS
+from panda_simulator.original import find_original, identity_of, make_box
 from panda_simulator.world import World
 
 _ALL = b"UNFRAMED SCALED NO_HEADER NO_STATUS ONE_SHOT\n"
@@ -106,8 +105,8 @@ class SteppedBox:
                 world=self.world,
             )
 
-        directory = config_dir or box_directory(box)
-        self.box = Box(directory, blocks, Recollection(SENSORS))
+        original = find_original(box, config_dir, None)
+        self.box = make_box(original, blocks, identity_of(original), answering=True)
         fabric = self.box.hardware
         if not isinstance(fabric, Fabric):
             raise TypeError(f"{fabric} has no blocks that tick")
