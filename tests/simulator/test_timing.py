@@ -281,6 +281,19 @@ def test_a_recording_agrees_with_looking_at_every_tick(steps):
         assert [edges.at(tick) for tick in ticks] == looked[name], name
 
 
+def test_no_edge_is_missing_from_a_long_run_that_repeats_itself():
+    bench, recording = recorded("CLOCK1.OUT", "COUNTER1.OUT")
+    bench.set("CLOCK1.PERIOD", "1e-6")
+    bench.set("COUNTER1.TRIG", "CLOCK1.OUT")
+    bench.set("COUNTER1.ENABLE", "ONE")
+    bench.set("CLOCK1.ENABLE", "ONE")
+    start = bench.tick + 2
+    bench.run(125 * 10_000)
+    rises = recording["CLOCK1.OUT"].rises()
+    assert rises.tolist() == list(range(start, start + 125 * 10_000 - 1, 125))
+    assert recording["COUNTER1.OUT"].values.tolist() == list(range(1, 10_001))
+
+
 def test_very_many_changes_of_a_position_are_thinned_and_say_so(monkeypatch):
     monkeypatch.setattr("panda_simulator.timing.tracks.LIMIT", 50)
     bench, recording = recorded("INENC1.VAL")
@@ -569,7 +582,7 @@ GOOD = "show: [PULSE1.OUT]\nuntil: 50\n"
         (GOOD + "title: *a\n", "line 3: not YAML: found undefined alias"),
         (GOOD + "a: \x00\n", "line 1: not YAML: unacceptable character"),
         ("until: 5\n", "line 1: there is no 'show': the script has to say it"),
-        ("show: []\n", "line 1: there is no 'until': the script has to say it"),
+        ("show: [a]\n", "line 1: there is no 'until': the script has to say it"),
         (GOOD + "stimulus: []\n",
          "line 3: script: unknown key 'stimulus'; did you mean 'stimuli'?"),
         (GOOD + "until: 7\n", "line 3: until is there twice, first in line 2"),
@@ -579,6 +592,7 @@ GOOD = "show: [PULSE1.OUT]\nuntil: 50\n"
         ("show: [PULSE1.OUT]\nuntil: 1.5\n",
          "line 2: until: '1.5' is no whole number of ticks"),
         ("show: [PULSE1.OUT]\nuntil: -5\n", "line 2: until: '-5' is negative or too long"),
+        ("show: []\nuntil: 5\n", "line 1: show: nothing is shown"),
         ("show: PULSE1.OUT\nuntil: 5\n", "line 1: show: a list expected, each item after a dash"),
         (GOOD + "set: [1]\n", "line 3: set: lines like `NAME: VALUE` expected"),
         (GOOD + "set:\n  ? [a, b]\n  : 1\n", "line 4: a key has to be a plain text"),
@@ -649,6 +663,8 @@ GOOD = "show: [PULSE1.OUT]\nuntil: 50\n"
          "line 4: times: a number above 0, together with 'every'"),
         (GOOD + "stimuli:\n- {at: 5, every: 2, times: many, BITS.A: 1}\n",
          "line 4: times: 'many' is no number"),
+        (GOOD + "stimuli:\n- {at: 5, every: 2, times: 9999999, BITS.A: 1}\n",
+         "line 4: times: 1000000 is the most"),
         (GOOD + "stimuli:\n- {at: 5, every: 0, BITS.A: 1}\n",
          "line 4: every: has to be one tick at least"),
         (GOOD + "stimuli:\n- {at: 1s, BITS.A: 1}\n",

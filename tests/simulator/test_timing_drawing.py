@@ -214,6 +214,24 @@ def test_a_crowded_diagram_is_drawn_and_stays_small(dense, tmp_path):
     save(dense.window(495, 545), tmp_path / "zoom.png", width=6, dpi=60)
 
 
+def test_texts_of_a_user_are_drawn_as_they_are_and_fit(tmp_path):
+    diagram = play(
+        parse_script(f"""
+title: {"a very long title " * 12}
+show: [PULSE1.OUT: costs $5 \\alpha ${"x" * 80}, TTLIN1.VAL: "<b> & µ"]
+until: 20
+notes: [{{at: 3, text: "two\nlines, $1 and $2"}}]
+""")
+    )
+    path = tmp_path / "a.svg"
+    save(diagram, path)
+    text = path.read_text()
+    assert "costs $5 \\alpha $xxx" in text
+    assert "xxx…" in text
+    assert "&lt;b&gt; &amp; µ" in text
+    assert "two lines, $1 and $2" in text
+
+
 def test_a_figure_is_for_notebooks(small):
     figure = draw(small, width=7)
     assert isinstance(figure, Figure)

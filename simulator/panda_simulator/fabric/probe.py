@@ -41,6 +41,7 @@ class Probe:
             after: called with the tick, what was new in the block's inputs and
                 registers, and its outputs.
         """
+        self._wiring.watched = True
         update = self._instance.update
 
         def watched(tick: int, changes: Mapping[str, int]) -> Step:

@@ -31,6 +31,8 @@ class Wiring:
     ) -> None:
         self.bits = BitBus()
         self.positions = PositionBus()
+        self.watched = False
+        """Whether somebody is told of every call of a block: none may be left out."""
         self._agenda = agenda
         self._bit_sinks: list[list[tuple[Instance, str, int]]] = [[] for _ in range(BIT_ONE + 1)]
         self._position_sinks: list[list[tuple[Instance, str]]] = [

@@ -22,6 +22,7 @@ STYLE: dict[str, Any] = {
     "pdf.fonttype": 42,
     "hatch.linewidth": 0.5,
     "path.simplify": False,
+    "text.parse_math": False,
 }
 _DATES: dict[str, dict[str, None]] = {
     ".svg": {"Date": None},
@@ -69,10 +70,10 @@ class Canvas:
         for side, spine in axes.spines.items():
             spine.set(visible=side in {"top", "bottom"}, color=_FAINT, linewidth=0.6)
 
-    def title(self, text: str) -> None:
+    def title(self, text: str, size: float) -> None:
         """Write a title above the plot."""
         figure: Any = self.figure
-        figure.text(self._left, self._top, text, ha="left", va="top", fontsize=11,
+        figure.text(self._left, self._top, text, ha="left", va="top", fontsize=size,
                     fontweight="bold", color=_TEXT)  # fmt: skip
 
     def scale(self, side: str, numbers: Iterable[tuple[float, str]], unit: str) -> None:

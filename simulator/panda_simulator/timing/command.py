@@ -65,12 +65,13 @@ def run(files: Sequence[Path], wishes: Wishes, say: Callable[[str], None]) -> No
         raise ValueError("one output cannot hold several diagrams: give one script")
     for path in files:
         diagram = play(read_script(path)).window(_tick(wishes.first), _tick(wishes.last))
+        encoding = sys.stdout.encoding or "ascii"
         if wishes.text:
-            unicode = "utf" in (sys.stdout.encoding or "").lower()
-            glyphs = UNICODE if unicode else ASCII
-            say(text_diagram(diagram, columns=wishes.columns, glyphs=glyphs))
+            glyphs = UNICODE if "utf" in encoding.lower() else ASCII
+            text = text_diagram(diagram, columns=wishes.columns, glyphs=glyphs)
+            say(text.encode(encoding, "replace").decode(encoding))
         if wishes.csv:
-            say(to_csv(diagram))
+            say(to_csv(diagram).encode(encoding, "replace").decode(encoding))
         if wishes.json:
             say(to_json(diagram))
         printed = wishes.text or wishes.csv or wishes.json

@@ -23,6 +23,7 @@ from panda_simulator.timing.layout import (
     NARROW,
     NOTE_SIZE,
     STRIP,
+    TITLE_SIZE,
     Band,
     Layout,
     Placed,
@@ -44,7 +45,7 @@ from panda_simulator.timing.times import unit_for
 
 FORMATS = (".svg", ".png", ".pdf")
 
-_LEFT_LEAST, _LEFT_MOST = 0.9, 2.6
+_LEFT_LEAST, _LEFT_MOST = 0.9, 3.0
 _RIGHT, _RIGHT_OF_LINES = 0.45, 0.75
 _BOTTOM, _TOP, _TITLE = 0.32, 0.32, 0.26
 _PER_NUMBER = 0.75
@@ -104,7 +105,9 @@ def _draw(diagram: Diagram, width: float) -> Canvas:
         (left, _BOTTOM, layout.width, layout.height),
         (diagram.first - beyond, diagram.last + beyond),
     )
-    canvas.title(diagram.title)
+    # a bold text is wider
+    size = TITLE_SIZE * layout.width / max(text_width(diagram.title, TITLE_SIZE) * 1.1, 0.1)
+    canvas.title(diagram.title, max(min(size, TITLE_SIZE), NOTE_SIZE))
     numbers = list(_ticks(layout))
     canvas.scale("bottom", numbers, "ticks")
     unit, length = unit_for(diagram.last)
@@ -164,13 +167,23 @@ def _label(canvas: Canvas, band: Band, colour: str) -> None:
     lane = band.lane
     if not isinstance(lane, Lane):
         y = band.bottom + band.height - 0.13
-        canvas.beside("left", y, lane.label, size=LABEL_SIZE, colour=colour)
+        canvas.beside("left", y, _short(lane.label), size=LABEL_SIZE, colour=colour)
         return
     middle = band.bottom + band.height / 2
     y = middle + 0.055 if lane.caption else middle
-    canvas.beside("left", y, lane.label, size=LABEL_SIZE, colour=colour)
+    canvas.beside("left", y, _short(lane.label), size=LABEL_SIZE, colour=colour)
     if lane.caption:
         canvas.beside("left", middle - 0.08, lane.caption, size=CAPTION_SIZE, colour=FAINT)
+
+
+def _short(label: str) -> str:
+    """Cut a label that is too long for its place."""
+    if text_width(label, LABEL_SIZE) <= _LEFT_MOST - 0.2:
+        return label
+    length = len(label)
+    while text_width(label[:length] + "…", LABEL_SIZE) > _LEFT_MOST - 0.2:
+        length -= 1
+    return label[:length] + "…"
 
 
 def _flag(canvas: Canvas, placed: Placed, layout: Layout) -> None:

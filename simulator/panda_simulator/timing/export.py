@@ -73,9 +73,9 @@ def to_dict(diagram: Diagram) -> dict[str, Any]:
 def to_json(diagram: Diagram) -> str:
     """Write `to_dict` as JSON, one signal a line."""
     parts = to_dict(diagram)
-    signals = ",\n  ".join(json.dumps(signal, ensure_ascii=False) for signal in parts["signals"])
+    signals = ",\n  ".join(json.dumps(signal) for signal in parts["signals"])
     rest = [
-        f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}"
+        f"{json.dumps(key)}: {json.dumps(value)}"
         for key, value in parts.items()
         if key != "signals"
     ]

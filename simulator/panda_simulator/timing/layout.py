@@ -21,6 +21,7 @@ from panda_simulator.timing.signals import SAMPLES, Kind
 
 LABEL_SIZE = 8.5
 CAPTION_SIZE = 6.5
+TITLE_SIZE = 11.0
 VALUE_SIZE = 7.0
 NOTE_SIZE = 7.0
 

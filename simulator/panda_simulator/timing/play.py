@@ -17,7 +17,7 @@ from panda_simulator.timing.document import Items, Scalar, ScriptError
 from panda_simulator.timing.edges import Edges
 from panda_simulator.timing.points import remark
 from panda_simulator.timing.recorder import Capture, Recording
-from panda_simulator.timing.script import Action, Script, Shown, Stimulus
+from panda_simulator.timing.script import MOST_TIMES, Action, Script, Shown, Stimulus
 from panda_simulator.timing.signals import AXIS, SAMPLES, Kind, Place, find_signal
 from panda_simulator.timing.stepped import SteppedBox
 from panda_simulator.timing.times import format_ticks
@@ -199,6 +199,6 @@ class _Player:
 
 def _repeats(stimulus: Stimulus, until: int) -> Iterator[tuple[int, Stimulus]]:
     every = stimulus.every or until + 1
-    last = stimulus.tick + every * (stimulus.times - 1) if stimulus.times else until
+    last = stimulus.tick + every * ((stimulus.times or MOST_TIMES) - 1)
     for tick in range(stimulus.tick, min(last, until) + 1, every):
         yield tick, stimulus

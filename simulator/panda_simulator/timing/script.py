@@ -33,6 +33,9 @@ from panda_simulator.timing.times import parse_ticks
 
 T = TypeVar("T")
 
+MOST_TIMES = 1_000_000
+"""How often a stimulus may happen."""
+
 KEYS = (
     "title", "box", "config_dir", "axes", "cables", "set", "stimuli", "show", "until", "notes",
 )  # fmt: skip
@@ -173,6 +176,8 @@ def _script(root: Entries) -> Script:
         if key not in root.nodes:
             raise error(root, f"there is no {key!r}: the script has to say it")
     config_dir = _text(root, "config_dir")
+    if not _list(root, "show"):
+        raise error(root.nodes["show"], "show: nothing is shown")
     until = scalar(root.nodes["until"], "until")
     return Script(
         path=root.path,
@@ -191,7 +196,8 @@ def _script(root: Entries) -> Script:
 
 
 def _text(node: Entries, key: str) -> str:
-    return scalar(node.nodes[key], key).text if key in node.nodes else ""
+    """Return a text on one line, nothing if it is not there."""
+    return " ".join(scalar(node.nodes[key], key).text.split()) if key in node.nodes else ""
 
 
 def _walk(root: Entries, key: str) -> list[tuple[str, int, Node]]:
@@ -254,6 +260,8 @@ def _stimulus(node: Node) -> Stimulus:
         times = 0
     if ticks.get("every") == 0:
         raise error(stimulus.nodes["every"], "every: has to be one tick at least")
+    if times > MOST_TIMES:
+        raise error(stimulus.nodes["times"], f"times: {MOST_TIMES} is the most")
     actions = tuple(Action(*entry) for entry in walk(stimulus) if entry[0] not in _WHEN)
     if not actions:
         raise error(node, "stimulus: nothing happens in it")
