@@ -512,6 +512,11 @@ show:
 - PULSE1.OUT: gate
 - {signal: INENC1.VAL.SCALED, label: energy, style: line}
 - CALC1.INPA
+- PULSE2.ENABLE
+stimuli:
+- {at: 1, PULSE2.ENABLE: ONE}
+- {at: 3, PULSE2.ENABLE: ZERO}
+- {at: 4, PULSE2.ENABLE: ONE}
 until: 5
 """)
     captions = [(lane.label, lane.caption) for lane in diagram.signals]
@@ -520,6 +525,7 @@ until: 5
         ("gate", "PULSE1.OUT"),
         ("energy", "INENC1.VAL.SCALED"),
         ("CALC1.INPA", "← ZERO"),
+        ("PULSE2.ENABLE", "← ZERO, ONE"),
     ]
     scaled = diagram.edges("INENC1.VAL.SCALED")
     assert scaled.text(scaled.initial) == "2.5"

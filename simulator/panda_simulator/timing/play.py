@@ -43,6 +43,7 @@ class _Player:
         self._script = script
         self._marks: list[Mark] = []
         self._zero = 0
+        self._before: dict[str, str] = {}
         self._bench = self._make_bench()
         self._actor = Actor(self._bench, encoder_owners(script.axes))
         self._recording = self._record()
@@ -94,6 +95,9 @@ class _Player:
                 self._actor.do(action)
         bench.run_until(bench.tick + _SETTLING + self._actor.loading)
         self._zero = bench.tick + 1
+        for signal in self._recording.signals.values():
+            if signal.place is Place.INPUT:
+                self._before[signal.name] = str(bench.get(signal.name))
         self._drive()
         self._write()
         bench.run_until(self._zero + script.until)
@@ -178,8 +182,19 @@ class _Player:
         if signal.place is Place.INPUT:
             delay = self._bench.get(f"{signal.name}.DELAY") if signal.kind is Kind.BIT else "0"
             later = "" if delay == "0" else f" +{delay}"
-            caption = f"{caption} ← {self._bench.get(signal.name)}{later}".strip()
+            caption = f"{caption} ← {self._sources(signal.name)}{later}".strip()
         return Lane(shown.label or signal.name, caption, edges, shown.style)
+
+    def _sources(self, name: str) -> str:
+        """Return what an input is connected to, one after the other."""
+        written = [
+            action.value.text
+            for stimulus in self._script.stimuli
+            for action in stimulus.actions
+            if action.name == name and isinstance(action.value, Scalar)
+        ]
+        first = self._before.get(name, "ZERO")
+        return ", ".join(dict.fromkeys([first, *written]))
 
     def _samples(self, shown: Shown) -> Samples:
         captures = [
