@@ -96,6 +96,10 @@ class Rig:
         while AGAIN.fullmatch(str(reply := self.control.ask("*PCAP.ARM="))):
             assert time.monotonic() < deadline, reply
         assert reply == "OK"
+        # the count of the acquisition before is forgotten only then, by another thread
+        wait_until(lambda: self.status[0] == "Busy" or self.idle, "the start")
+        if not self.box.simulated:
+            time.sleep(0.02)
 
     def wait_captured(self, samples: int) -> None:
         wait_until(lambda: self.captured >= samples, f"{samples} samples")

@@ -59,6 +59,7 @@ class Survey:
         """
         self.address = address
         self.ours = ours
+        self.simulated = simulated
         with Control(address) as control:
             self.counts = {
                 name: int(count) for name, count in map(str.split, control.lines("*BLOCKS"))

@@ -55,11 +55,11 @@ def acquire(rig: Rig, opened: list[Data]) -> None:
     rig.disarm()
 
 
-def common(first: bytes, second: bytes) -> None:
+def common(first: bytes, second: bytes, what: str) -> None:
     """One may have gone on for longer than the other."""
     size = min(len(first), len(second))
-    assert size > 0
-    assert first[:size] == second[:size]
+    assert size > 0, f"{what}: {len(first)} bytes and {len(second)}"
+    assert first[:size] == second[:size], what
 
 
 def test_random_captures_give_the_same_bytes(rigs: list[Rig], request: pytest.FixtureRequest):
@@ -88,18 +88,18 @@ def compare(rigs: list[Rig], number: int) -> None:
         for rig, clients in zip(rigs, opened, strict=True):
             acquire(rig, clients)
         for options, ours, theirs in zip(FORMS + HEADLESS, *opened, strict=True):
-            compare_streams(options, ours, theirs)
+            compare_streams(f"set {number}, {options}", options, ours, theirs)
     finally:
         for client in itertools.chain(*opened):
             client.close()
 
 
-def compare_streams(options: str, ours: Data, theirs: Data) -> None:
+def compare_streams(what: str, options: str, ours: Data, theirs: Data) -> None:
     if options not in FORMS:
         once = "ONE_SHOT" in options or options == "BARE"
         streams = [client.rest() if once else available(client) for client in (ours, theirs)]
-        samples = [stream.partition(b"END ")[0] for stream in streams]
-        common(*samples)
+        first, second = (stream.partition(b"END ")[0] for stream in streams)
+        common(first, second, what)
         return
     headers = ours.header(), theirs.header()
     # units that were never set show so, and those that were set to nothing again do not
@@ -107,7 +107,7 @@ def compare_streams(options: str, ours: Data, theirs: Data) -> None:
     assert first == second
     mine, end = body(ours, headers[0], options)
     other, same = body(theirs, headers[1], options)
-    common(mine, other)
+    common(mine, other, what)
     for line in (end, same):
         assert line.split(" ", 2)[2] in ENDINGS
 
