@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from panda_simulator import Simulator
 from panda_simulator.box import CommandError
 from panda_simulator.builtin import box_directory
+from panda_simulator.record import record
 from panda_simulator.timing import (
     Recording,
     ScriptError,
@@ -23,6 +24,7 @@ from panda_simulator.timing import (
 )
 from panda_simulator.timing.times import format_ticks, parse_ticks
 
+from .test_record import Asked
 from .timing_examples import EXAMPLES, EXPECTED_EDGES, EXPECTED_ROWS, MORE
 
 
@@ -604,6 +606,9 @@ GOOD = "show: [PULSE1.OUT]\nuntil: 50\n"
         (GOOD + "set:\n  ? [a, b]\n  : 1\n", "line 4: a key has to be a plain text"),
         (GOOD + "title: [a]\n", "line 3: title: one value expected"),
         (GOOD + "box: teapot\n", "line 3: box: no built-in box 'teapot': choose one of"),
+        (GOOD + "box_file: nowhere.json\n", "line 3: box_file: nowhere.json: No such file"),
+        (GOOD + "box: a\nbox_file: b\n",
+         "line 1: a script has one box: box and box_file are given"),
         (GOOD + "config_dir: nowhere\n", "line 3: config_dir: nowhere/config"),
         ("show:\n- PULSE1.OUT\n- PULSE1.TEA\nuntil: 5\n",
          "line 3: show: PULSE1.TEA: No such field"),
@@ -715,6 +720,25 @@ def test_another_box_is_found_beside_the_script(tmp_path):
     path = tmp_path / "script.yaml"
     path.write_text("config_dir: mine\nshow: [BITS.OUTA]\nuntil: 9\nstimuli: [{at: 4, BITS.A: 1}]")
     assert play(read_script(path)).edges("BITS.OUTA").pairs() == [(4, 1)]
+
+
+def test_a_recorded_box_brings_its_wiring(tmp_path):
+    wired = SteppedBox()
+    for name, value in {
+        "PULSE1.ENABLE": "ONE",
+        "PULSE1.TRIG": "TTLIN1.VAL",
+        "PULSE1.WIDTH.RAW": "9",
+    }.items():
+        wired.set(name, value)
+    (tmp_path / "mine.json").write_text(record(Asked(wired.box)).file.dumps())
+    path = tmp_path / "script.yaml"
+    path.write_text(
+        "box_file: mine.json\nshow: [PULSE1.TRIG, PULSE1.OUT]\nuntil: 20\n"
+        "stimuli: [{at: 4, TTLIN1.VAL: pulse 1}]\n"
+    )
+    diagram = play(read_script(path))
+    assert diagram.signals[0].caption == "← TTLIN1.VAL"
+    assert diagram.edges("PULSE1.OUT").pairs() == [(5, 1), (14, 0)]
 
 
 @pytest.mark.parametrize(

@@ -51,10 +51,15 @@ class _Player:
     def _make_bench(self) -> SteppedBox:
         script = self._script
         try:
-            return SteppedBox(script.box, config_dir=script.config_dir, world=self._world)
+            return SteppedBox(
+                script.box,
+                config_dir=script.config_dir,
+                box_file=script.box_file,
+                world=self._world,
+            )
         except (ConfigError, ValueError, OSError) as problem:
-            key = "config_dir" if script.config_dir else "box"
-            raise ScriptError(script.path, script.box_line, f"{key}: {problem}") from None
+            reason = f"{script.box_key}: {problem}"
+            raise ScriptError(script.path, script.box_line, reason) from None
 
     def _world(self, clock: Clock) -> World:
         script = self._script

@@ -37,8 +37,10 @@ MOST_TIMES = 1_000_000
 """How often a stimulus may happen."""
 
 KEYS = (
-    "title", "box", "config_dir", "axes", "cables", "set", "stimuli", "show", "until", "notes",
+    "title", "box", "config_dir", "box_file", "axes", "cables", "set", "stimuli",
+    "show", "until", "notes",
 )  # fmt: skip
+_BOX_KEYS = ("box", "config_dir", "box_file")
 _WHEN = ("at", "every", "times")
 _AXIS_KEYS = (
     "encoder", "counts_per_unit", "offset", "resolution", "noise", "seed",
@@ -141,6 +143,9 @@ class Script:
     title: str
     box: str
     config_dir: Path | None
+    box_file: Path | None
+    box_key: str
+    """Which of the three is given."""
     box_line: int
     axes: tuple[AxisSetup, ...]
     cables: tuple[Cable, ...]
@@ -175,16 +180,21 @@ def _script(root: Entries) -> Script:
     for key in ("show", "until"):
         if key not in root.nodes:
             raise error(root, f"there is no {key!r}: the script has to say it")
-    config_dir = _text(root, "config_dir")
+    given = {key: _text(root, key) for key in _BOX_KEYS if key in root.nodes}
+    if len(given) > 1:
+        raise error(root, f"a script has one box: {' and '.join(given)} are given")
+    box_key = next(iter(given), "box")
     if not _list(root, "show"):
         raise error(root.nodes["show"], "show: nothing is shown")
     until = scalar(root.nodes["until"], "until")
     return Script(
         path=root.path,
         title=_text(root, "title"),
-        box=_text(root, "box") or DEFAULT_BOX,
-        config_dir=root.path.parent / config_dir if config_dir else None,
-        box_line=root.lines.get("config_dir" if config_dir else "box", 1),
+        box=given.get("box", DEFAULT_BOX),
+        config_dir=root.path.parent / given["config_dir"] if "config_dir" in given else None,
+        box_file=root.path.parent / given["box_file"] if "box_file" in given else None,
+        box_key=box_key,
+        box_line=root.lines.get(box_key, 1),
         axes=tuple(_axis(name, line, node) for name, line, node in _walk(root, "axes")),
         cables=tuple(_cable(node) for node in _list(root, "cables")),
         settings=tuple(Action(name, line, node) for name, line, node in _walk(root, "set")),

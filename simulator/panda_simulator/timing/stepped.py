@@ -80,6 +80,7 @@ class SteppedBox:
         box: str = DEFAULT_BOX,
         *,
         config_dir: Path | None = None,
+        box_file: Path | None = None,
         world: Callable[[Clock], World] = World,
     ) -> None:
         """Make a box at power-up, which has taken some ticks when it is ready.
@@ -87,11 +88,12 @@ class SteppedBox:
         Args:
             box: name of a built-in box.
             config_dir: files of another box, instead of a built-in one.
+            box_file: recording of another box, which brings its settings.
             world: makes the world around it.
 
         Raises:
             ConfigError: a file of the box is malformed.
-            ValueError: there is no such box.
+            ValueError: there is no such box, or it is given twice.
         """
         self._clock = SteppedClock()
         self.world = world(self._clock)
@@ -105,7 +107,7 @@ class SteppedBox:
                 world=self.world,
             )
 
-        original = find_original(box, config_dir, None)
+        original = find_original(box, config_dir, box_file)
         self.box = make_box(original, blocks, identity_of(original), answering=True)
         fabric = self.box.hardware
         if not isinstance(fabric, Fabric):
