@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from panda_simulator.behaviours.base import Step, signed
+from panda_simulator.behaviours.base import Step, earliest, signed
 from panda_simulator.behaviours.tables import OVERRUN, UNDERRUN, Table
 
 UNREADY, WAIT_ENABLE, RUNNING = range(3)
@@ -21,11 +21,11 @@ class Pgen:
 
     def __init__(self) -> None:
         self._set: dict[str, int] = {"ENABLE": 0, "TRIG": 0, "REPEATS": 0}
-        self._table = Table(line_words=1)
+        self._table = Table(1, long_lengths=True)
         self._state = UNREADY
         self._health = 0
         self._out = 0
-        self._run = 1
+        self._run = self._line_count = 1
 
     def stage(self, words: list[int]) -> None:
         """Put words where TABLE_LENGTH fetches them (TableBlock.stage)."""
@@ -52,69 +52,72 @@ class Pgen:
 
     def update(self, tick: int, changes: Mapping[str, int]) -> Step:
         """Take one tick (Behaviour.update)."""
-        now = self._set
-        enable, trig, state = now["ENABLE"], now["TRIG"], self._state
+        now, table = self._set, self._table
+        enable, trig = now["ENABLE"], now["TRIG"]
+        table.catch_up(tick - 1)
         now.update(changes)
         if "TABLE_LENGTH" in changes:
-            self._table.write(tick, changes["TABLE_LENGTH"])
-        self._settle(tick)
-        if now["ENABLE"] > enable:
-            self._health = 0
-            if state == WAIT_ENABLE and self._table.ready_at is not None:
-                self._state = RUNNING
-                self._run = 1
-                self._table.rewind()
-        elif self._state == RUNNING:
-            if now["ENABLE"] < enable:
-                self._finish()
-            elif now["TRIG"] > trig:
-                self._next(tick)
+            table.write(changes["TABLE_LENGTH"])
+        rising, running = now["ENABLE"] > enable, self._state == RUNNING
+        load = running and now["TRIG"] > trig
+        fault = self._fault(load=load, rising=rising)
+        abort = rewind = False
+        if fault or now["ENABLE"] < enable:
+            rewind = running and table.wrapping and not fault
+            abort = running and not rewind
+            if running:
+                self._state = WAIT_ENABLE if rewind else UNREADY
+        elif load:
+            self._next()
+        else:
+            self._go_on(rising=rising)
+        table.step(load=load, abort=abort, rewind=rewind)
         outputs = {
             "ACTIVE": int(self._state == RUNNING),
             "OUT": self._out,
             "STATE": self._state,
             "HEALTH": self._health,
         }
-        return outputs, self._table.wake(tick)
+        return outputs, earliest(table.wake(), self._wake(tick))
 
-    def _settle(self, tick: int) -> None:
-        """Take what the table does by itself."""
+    def _wake(self, tick: int) -> int | None:
+        """Return the next tick if the table changes STATE at it."""
         table = self._table
-        if table.fault_at is not None and table.fault_at <= tick:
-            table.fault_at = None
-            self._fail(OVERRUN)
-        if table.empty_at is not None and table.empty_at <= tick:
-            table.empty_at = None
-            if self._state == WAIT_ENABLE:
+        comes = self._state == UNREADY and table.valid and not table.resetting
+        goes = self._state == WAIT_ENABLE and not table.valid
+        return tick + 1 if comes or goes else None
+
+    def _fault(self, *, load: bool, rising: bool) -> bool:
+        """Set HEALTH; tell whether the value wanted is missing or a table came unasked."""
+        missing = load and not self._table.valid
+        fault = missing or self._table.overrun
+        if rising:
+            self._health = 0
+        elif fault:
+            self._health = self._health or (UNDERRUN if missing else OVERRUN)
+        return fault
+
+    def _go_on(self, *, rising: bool) -> None:
+        table = self._table
+        if self._state == UNREADY:
+            if table.valid and not table.resetting:
+                self._state = WAIT_ENABLE
+        elif self._state == WAIT_ENABLE:
+            if not table.valid:
                 self._state = UNREADY
-        ready = table.ready_at
-        if self._state == UNREADY and ready is not None and ready <= tick:
-            self._state = WAIT_ENABLE
+            elif rising:
+                self._state = RUNNING
+                self._line_count = self._run = 1
 
-    def _fail(self, health: int) -> None:
-        self._health = self._health or health
-        self._table.lose()
-        if self._state == RUNNING:
-            self._state = UNREADY
-
-    def _finish(self) -> None:
-        if self._table.streaming:
-            self._table.lose()
-            self._state = UNREADY
+    def _next(self) -> None:
+        table, repeats = self._table, self._set["REPEATS"]
+        self._out = signed(table.line[0])
+        last = table.line_is_last or (table.fixed and self._line_count == table.length)
+        if last and (table.streaming or (repeats and self._run == repeats)):
+            self._state = UNREADY if table.streaming else WAIT_ENABLE
+            table.end()
+        elif last:
+            self._line_count = 1
+            self._run += table.fixed
         else:
-            self._table.rewind()
-            self._state = WAIT_ENABLE
-
-    def _next(self, tick: int) -> None:
-        line = self._table.current(tick)
-        if line is None:
-            self._fail(UNDERRUN)
-            return
-        self._out = signed(line[0])
-        if not self._table.on_last:
-            self._table.step()
-        elif self._table.streaming or self._run == self._set["REPEATS"]:
-            self._finish()
-        else:
-            self._run += 1
-            self._table.rewind()
+            self._line_count += 1

@@ -23,6 +23,7 @@ LINE_WORDS = 4
 UNREADY, WAIT_ENABLE, WAIT_TRIGGER, PHASE1, PHASE2 = range(5)
 _OUTPUTS = ("OUTA", "OUTB", "OUTC", "OUTD", "OUTE", "OUTF")
 _PHASE1_SHIFT, _PHASE2_SHIFT = 20, 26
+_LINES_MASK = (1 << 19) - 1
 _IMMEDIATE = 0
 _BIT_CONDITIONS = {
     1: ("BITA", 0),
@@ -45,9 +46,10 @@ class Seq:
     def __init__(self) -> None:
         names = (*self.bit_inputs, *self.position_inputs, "PRESCALE", "REPEATS")
         self._set: dict[str, int] = dict.fromkeys(names, 0)
-        self._table = Table(LINE_WORDS)
+        self._table = Table(LINE_WORDS, long_lengths=False)
         self._state = UNREADY
         self._line: list[int] = [0] * LINE_WORDS
+        self._line_is_last = False
         self._phase_end = 0
         self._outputs: Outputs = dict.fromkeys(
             (*_OUTPUTS, "ACTIVE", "TABLE_REPEAT", "TABLE_LINE", "LINE_REPEAT", "STATE", "HEALTH"), 0
@@ -78,22 +80,40 @@ class Seq:
 
     def update(self, tick: int, changes: Mapping[str, int]) -> Step:
         """Take one tick (Behaviour.update)."""
-        now = self._set
-        enable, state = now["ENABLE"], self._state
+        now, table = self._set, self._table
+        enable = now["ENABLE"]
+        table.catch_up(tick - 1)
         now.update(changes)
         if "TABLE_LENGTH" in changes:
-            self._table.write(tick, changes["TABLE_LENGTH"])
-        self._settle(tick)
-        if now["ENABLE"] < enable:
-            if self._state >= WAIT_TRIGGER:
-                self._finish()
-        elif now["ENABLE"] > enable and state == WAIT_ENABLE and self._table.ready_at is not None:
+            table.write(changes["TABLE_LENGTH"])
+        rising = now["ENABLE"] > enable
+        starts = rising and self._state == WAIT_ENABLE
+        ends = self._state == PHASE2 and tick >= self._phase_end
+        repeated = ends and self._repeated()
+        over = repeated and self._run_over()
+        load = starts or (repeated and not over)
+        fault = self._fault(load=load, starts=starts)
+        abort = rewind = False
+        if fault or now["ENABLE"] < enable:
+            rewind = table.wrapping and not fault and self._state >= WAIT_TRIGGER
+            abort = self._state >= WAIT_TRIGGER and not rewind
+            self._stop(WAIT_ENABLE if rewind else UNREADY if abort else self._state)
+        elif starts and table.valid:
             self._start(tick)
+        elif over:
+            self._stop(UNREADY if table.streaming else WAIT_ENABLE)
+            table.end()
+        elif repeated:
+            self._next_line(tick)
+        elif ends:
+            self._outputs["LINE_REPEAT"] += 1
+            self._check(tick)
         else:
-            self._play(tick)
+            self._go_on(tick)
+        table.step(load=load, abort=abort, rewind=rewind)
         self._outputs["STATE"] = self._state
         phase_end = self._phase_end if self._state >= PHASE1 else None
-        return self._outputs, earliest(phase_end, self._table.wake(tick))
+        return self._outputs, earliest(phase_end, table.wake(), self._wake(tick))
 
     def quiet(self, name: str) -> Interval:
         """Return positions among which nothing happens (Watcher.quiet)."""
@@ -105,33 +125,39 @@ class Seq:
                 return position + 1, HIGHEST
         return ANYWHERE
 
-    def _settle(self, tick: int) -> None:
-        """Take what the table does by itself."""
+    def _wake(self, tick: int) -> int | None:
+        """Return the next tick if the table changes STATE at it."""
         table = self._table
-        if table.fault_at is not None and table.fault_at <= tick:
-            table.fault_at = None
-            self._fail(OVERRUN)
-        if table.empty_at is not None and table.empty_at <= tick:
-            table.empty_at = None
-            if self._state == WAIT_ENABLE:
-                self._state = UNREADY
-        ready = table.ready_at
-        if self._state == UNREADY and ready is not None and ready <= tick:
-            self._state = WAIT_ENABLE
+        comes = self._state == UNREADY and table.valid and not table.resetting
+        goes = self._state == WAIT_ENABLE and not table.valid
+        return tick + 1 if comes or goes else None
 
-    def _fail(self, health: int) -> None:
-        self._outputs["HEALTH"] = self._outputs["HEALTH"] or health
-        self._table.lose()
-        if self._state >= WAIT_TRIGGER:
-            self._stop(UNREADY)
+    def _repeated(self) -> bool:
+        """Tell whether the line was played as often as it says; 0 is never."""
+        repeats = self._line[0] & 0xFFFF
+        return bool(repeats) and self._outputs["LINE_REPEAT"] == repeats
 
-    def _finish(self) -> None:
-        if self._table.streaming:
-            self._table.lose()
-            self._stop(UNREADY)
-        else:
-            self._table.rewind()
-            self._stop(WAIT_ENABLE)
+    def _at_end(self) -> bool:
+        """Tell whether the line is the last of the table."""
+        table = self._table
+        lines = table.length // LINE_WORDS & _LINES_MASK
+        return self._line_is_last or (table.fixed and self._outputs["TABLE_LINE"] == lines)
+
+    def _run_over(self) -> bool:
+        """Tell whether nothing follows the line."""
+        repeats = self._set["REPEATS"]
+        over = bool(repeats) and self._outputs["TABLE_REPEAT"] == repeats
+        return self._at_end() and (over or self._table.streaming)
+
+    def _fault(self, *, load: bool, starts: bool) -> bool:
+        """Set HEALTH; tell whether the line wanted is missing or a table came unasked."""
+        missing = load and not self._table.valid
+        fault = missing or self._table.overrun
+        if fault and not self._outputs["HEALTH"]:
+            self._outputs["HEALTH"] = UNDERRUN if missing else OVERRUN
+        elif starts:
+            self._outputs["HEALTH"] = 0
+        return fault
 
     def _stop(self, state: int) -> None:
         self._state = state
@@ -139,26 +165,36 @@ class Seq:
         self._put_out(0)
 
     def _start(self, tick: int) -> None:
-        self._outputs.update(ACTIVE=1, HEALTH=0, TABLE_REPEAT=1, TABLE_LINE=1, LINE_REPEAT=1)
-        self._table.rewind()
+        self._outputs.update(ACTIVE=1, TABLE_REPEAT=1, TABLE_LINE=1, LINE_REPEAT=1)
         self._begin_line(tick)
 
     def _begin_line(self, tick: int) -> None:
-        line = self._table.current(tick)
-        if line is None:
-            self._fail(UNDERRUN)
-            return
-        self._line = line
+        self._line = self._table.line
+        self._line_is_last = self._table.line_is_last
         self._check(tick)
 
-    def _play(self, tick: int) -> None:
-        if self._state == WAIT_TRIGGER:
+    def _next_line(self, tick: int) -> None:
+        counts = self._outputs
+        counts["LINE_REPEAT"] = 1
+        if self._at_end():
+            counts["TABLE_LINE"] = 1
+            counts["TABLE_REPEAT"] += self._table.fixed
+        else:
+            counts["TABLE_LINE"] += 1
+        self._begin_line(tick)
+
+    def _go_on(self, tick: int) -> None:
+        table = self._table
+        if self._state == UNREADY:
+            if table.valid and not table.resetting:
+                self._state = WAIT_ENABLE
+        elif self._state == WAIT_ENABLE:
+            if not table.valid:
+                self._state = UNREADY
+        elif self._state == WAIT_TRIGGER:
             self._check(tick)
-        elif self._state >= PHASE1 and tick >= self._phase_end:
-            if self._state == PHASE1:
-                self._begin_phase2(tick)
-            else:
-                self._end_line(tick)
+        elif tick >= self._phase_end:
+            self._begin_phase2(tick)
 
     def _check(self, tick: int) -> None:
         if not self._condition():
@@ -174,31 +210,6 @@ class Seq:
         self._state = PHASE2
         self._phase_end = tick + max(self._line[3], 1) * self._prescale()
         self._put_out(self._line[0] >> _PHASE2_SHIFT)
-
-    def _end_line(self, tick: int) -> None:
-        counts, table = self._outputs, self._table
-        if counts["LINE_REPEAT"] != self._line[0] & 0xFFFF:
-            # a line with REPEATS = 0 never gets past this: counts begin at 1
-            counts["LINE_REPEAT"] += 1
-            self._check(tick)
-            return
-        if table.streaming:
-            last = run_ends = table.on_last
-        else:
-            last = counts["TABLE_LINE"] == table.lines
-            run_ends = last and counts["TABLE_REPEAT"] == self._set["REPEATS"]
-        if run_ends:
-            self._finish()
-            return
-        counts["LINE_REPEAT"] = 1
-        if last:
-            counts["TABLE_LINE"] = 1
-            counts["TABLE_REPEAT"] += 1
-            table.rewind()
-        else:
-            counts["TABLE_LINE"] += 1
-            table.step()
-        self._begin_line(tick)
 
     def _condition(self) -> bool:
         trigger, position = self._line[0] >> 16 & 15, signed(self._line[1])

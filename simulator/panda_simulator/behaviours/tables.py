@@ -1,4 +1,4 @@
-"""A table is buffers of words that a block plays line by line: one fixed, or a stream.
+"""A table is a ring of lines: buffers flow in word by word, the block takes line by line.
 
 Source: blocks.md 1.9.
 """
@@ -6,140 +6,240 @@ Source: blocks.md 1.9.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
 
-from panda_simulator.behaviours.base import earliest
+from panda_simulator.behaviours.transfers import CLOSED, Transfers
 
 UNDERRUN, OVERRUN = 1, 2
+_LINES = 4096
+_UNBOUNDED = 1 << 40
 _MORE = 1 << 31
-_FETCH = 7
-_CLEAR = 2
-
-
-@dataclass(slots=True)
-class _Buffer:
-    words: list[int]
-    usable_from: int
-    transferred: int
-    more: bool
 
 
 class Table:
-    """Buffers, a cursor on the line that plays next, and what TABLE_LENGTH does to them."""
+    """The lines of a SEQ or PGEN, and what TABLE_LENGTH does to them.
 
-    def __init__(self, line_words: int) -> None:
+    A fixed table begins again after its last line; a stream is played once. What the
+    properties tell is as it is before the tick of the next `step`.
+    """
+
+    def __init__(self, line_words: int, *, long_lengths: bool) -> None:
+        """Make an empty table.
+
+        Args:
+            line_words: words of a line.
+            long_lengths: whether bit 31 counts as length when it comes to what is too
+                long for the ring.
+        """
         self._line_words = line_words
+        self._more = _MORE if long_lengths else 0
         self._staged: list[int] = []
-        self._buffers: deque[_Buffer] = deque()
+        self._transfers = Transfers()
+        self._memory: list[int] = []
+        self._last_lines: set[int] = set()
+        self._tick = -1
+        self._arrived = 0
+        self._part: list[int] = []
         self._cursor = 0
+        self._accepting = True
+        self._stale = False
+        self._abort = self._rewind = False
         self._over = False
-        self._fresh = False
-        self.streaming = False
-        self.lines = 0
-        self.fault_at: int | None = None
-        self.empty_at: int | None = None
+        self._buffers: deque[int] = deque()
+        self._played = 0
+        self.valid = False
+        """Whether the next line is there."""
+        self.line: list[int] = [0] * line_words
+        """Words of the next line."""
+        self.line_is_last = False
+        """Whether it is the last one of a stream."""
 
     def stage(self, words: list[int]) -> None:
         """Keep the words that the next TABLE_LENGTH will fetch."""
         self._staged = words
 
-    def write(self, tick: int, length: int) -> None:
-        """Take a write of TABLE_LENGTH."""
-        if length == 0:
+    def write(self, length: int) -> None:
+        """Write TABLE_LENGTH at the tick of the next step."""
+        if not length:
             self._buffers.clear()
-            self._cursor = 0
-            self._over = self.streaming = False
-            self._fresh = True
-            self.empty_at = tick + _CLEAR
-            return
-        more = bool(length & _MORE)
-        words = self._staged[: length & ~_MORE]
-        if self._over or (self._buffers and not self._appends(tick)):
-            self.fault_at = tick + 1
-            return
-        if not self._buffers and not self.streaming:
-            self.streaming = more
-        start = max(tick, self._buffers[-1].transferred if self._buffers else tick)
-        self._buffers.append(
-            _Buffer(words, start + _FETCH + self._line_words, start + _FETCH + len(words), more)
-        )
-        self.lines = len(words) // self._line_words
-
-    def _appends(self, tick: int) -> bool:
-        """Tell whether a stream takes one more buffer: one in transfer, one waiting."""
-        if not self.streaming or not self._buffers[-1].more:
-            return False
-        waiting = len(self._buffers) > 1 and self._buffers[-2].transferred > tick
-        return not waiting
-
-    def wants_buffer(self, tick: int) -> bool:
-        """Tell whether a first buffer, or one more of a stream, can be written at the tick."""
-        return not self._over and (not self._buffers or self._appends(tick))
+            self._played = 0
+            self._over = False
+        elif self._transfers.takes_buffer:
+            self._buffers.append(len(self._staged))
+        else:
+            self._over = True
+        self._transfers.write(length, self._staged)
 
     @property
-    def queued_buffers(self) -> int:
-        """Buffers that are not released."""
-        return len(self._buffers)
+    def length(self) -> int:
+        """TABLE_LENGTH as it was written last."""
+        return self._transfers.length
 
     @property
-    def free_at(self) -> int | None:
-        """When a waiting buffer goes into transfer, so that one more can be written."""
-        return self._buffers[-2].transferred if len(self._buffers) > 1 else None
+    def streaming(self) -> bool:
+        """Whether the first buffer was not the last."""
+        return self._transfers.streaming
+
+    @property
+    def fixed(self) -> bool:
+        """Whether there is one buffer, to be played again and again."""
+        return self._transfers.fixed
+
+    @property
+    def overrun(self) -> bool:
+        """Whether a buffer was written, one tick ago, that is not taken."""
+        return self._transfers.overrun
+
+    @property
+    def resetting(self) -> bool:
+        """Whether what is there is being thrown away."""
+        return self._abort or self._transfers.resetting
+
+    @property
+    def wrapping(self) -> bool:
+        """Whether the first line follows the last."""
+        transfers = self._transfers
+        return transfers.fixed and not self.resetting and not transfers.length & self._more
 
     @property
     def broken(self) -> bool:
-        """Whether only an empty table helps: stream at its end, or a fault."""
-        return self._over or (self.streaming and bool(self._buffers) and not self._buffers[-1].more)
+        """Whether only an empty table helps: a stream at its end, or a fault."""
+        return self._over or (self._transfers.streaming and self._transfers.mode == CLOSED)
+
+    @property
+    def queued_buffers(self) -> int:
+        """Buffers that are not played to their end."""
+        return len(self._buffers)
 
     @property
     def queued_words(self) -> int:
-        """Words of all buffers that are not released."""
-        return sum(len(buffer.words) for buffer in self._buffers)
+        """Words of all buffers that are not played to their end."""
+        return sum(self._buffers)
 
-    @property
-    def ready_at(self) -> int | None:
-        """When the first line is in; None while there is none."""
-        return self._buffers[0].usable_from if self._buffers and not self._over else None
+    def wants_buffer(self, tick: int) -> bool:
+        """Tell whether a first buffer, or one more of a stream, can be written at the tick."""
+        self.catch_up(tick - 1)
+        return not self._over and self._transfers.takes_buffer
 
-    def current(self, tick: int) -> list[int] | None:
-        """Return the line to play, None when it is not there (underrun)."""
-        if self._over or not self._buffers or self._buffers[0].usable_from > tick:
-            return None
-        return self._buffers[0].words[self._cursor : self._cursor + self._line_words]
+    def end(self) -> None:
+        """Release the buffers of a stream that was played to its end."""
+        if self.streaming:
+            self._buffers.clear()
 
-    @property
-    def on_last(self) -> bool:
-        """Whether the cursor is on the last line of a fixed table or of a last buffer."""
-        if not self._buffers or self._buffers[0].more:
-            return False
-        return self._cursor + self._line_words >= len(self._buffers[0].words)
+    def catch_up(self, tick: int) -> None:
+        """Pass all ticks up to and including this one; nothing happens to the table in them."""
+        while self._tick < tick:
+            still = self._still()
+            ticks = tick - self._tick if still is None else min(tick - self._tick, still)
+            if ticks:
+                self._skip(ticks)
+            else:
+                self.step()
 
-    def step(self) -> None:
-        """Go on to the next line; a fixed table begins again, a played buffer is released.
+    def step(self, *, load: bool = False, abort: bool = False, rewind: bool = False) -> None:
+        """Take one tick.
 
-        A table that replaced another in the middle of a line goes on to its first line.
+        Args:
+            load: the block takes the next line, which stays valid for this tick.
+            abort: from the next tick on give up everything; only an empty table helps.
+            rewind: at the next tick go back to the first line of a fixed table.
         """
-        fresh, self._fresh = self._fresh, False
-        if fresh or not self._buffers:
+        if not (load or abort or rewind) and self._still() is None:
+            self._tick += 1
             return
-        self._cursor += self._line_words
-        if self._cursor >= len(self._buffers[0].words):
+        transfers, wrapping = self._transfers, self.wrapping
+        reset = self.resetting or self._rewind
+        lines = self._arrived // self._line_words
+        word = transfers.word if self._accepting else None
+        if reset and not wrapping:
+            self._arrived, word = 0, None
+            self._part.clear()
+        if reset:
             self._cursor = 0
-            if self.streaming:
-                self._buffers.popleft()
+        elif load and self.valid:
+            self._take_line()
+            arrived = self._arrived + (word is not None)
+            if wrapping and self._cursor == arrived // self._line_words:
+                self._cursor = 0
+        self._look()
+        self._stale = False
+        if word is not None:
+            self._store([word])
+            if transfers.word_is_last:
+                self._last_lines.add((self._arrived - 1) // self._line_words % _LINES)
+        self.valid = lines > 0 if wrapping else lines != self._cursor and not reset
+        self._accepting = not reset
+        transfers.step(abort=self._abort, once=wrapping, room=self._room(lines))
+        self._abort, self._rewind = abort, rewind
+        if abort:
+            self._over = True
+            self._buffers.clear()
+        self._tick += 1
 
-    def rewind(self) -> None:
-        """Go back to the first line of a fixed table."""
-        self._cursor = 0
-        self._fresh = False
-
-    def lose(self) -> None:
-        """Drop everything: the stream has ended, or a fault; only an empty table helps."""
-        self._buffers.clear()
-        self._cursor = 0
-        self._over = True
-
-    def wake(self, tick: int) -> int | None:
+    def wake(self) -> int | None:
         """Return the next tick at which the table by itself changes something."""
-        dues = (self.fault_at, self.empty_at, self.ready_at, self.free_at)
-        return earliest(*(due for due in dues if due is not None and due > tick))
+        still = self._still()
+        return None if still is None else self._tick + still + 1
+
+    def _take_line(self) -> None:
+        self._cursor += 1
+        if self.streaming and self._buffers:
+            if self._played >= self._buffers[0]:
+                self._buffers.popleft()
+                self._played = 0
+            self._played += self._line_words
+
+    def _look(self) -> None:
+        """Read the line at the cursor."""
+        slot = self._slot(self._cursor * self._line_words)
+        words = self._memory[slot : slot + self._line_words]
+        self.line = words + [0] * (self._line_words - len(words))
+        self.line_is_last = bool(self._last_lines) and self._cursor % _LINES in self._last_lines
+
+    def _slot(self, word: int) -> int:
+        """Return where a word is in memory; that of a stream is a ring."""
+        return word if self.fixed else word % (_LINES * self._line_words)
+
+    def _store(self, words: list[int]) -> None:
+        """Take words that arrived; a line goes to memory when it is complete."""
+        at = self._arrived - len(self._part)
+        self._arrived += len(words)
+        self._part += words
+        lines = self._part[: len(self._part) // self._line_words * self._line_words]
+        if not lines:
+            return
+        self._part = self._part[len(lines) :]
+        first = at // self._line_words
+        self._stale = first <= self._cursor
+        if self._last_lines:
+            count = len(lines) // self._line_words
+            self._last_lines.difference_update(n % _LINES for n in range(first, first + count))
+        slot = self._slot(at)
+        fitting = len(lines) if self.fixed else _LINES * self._line_words - slot
+        self._memory.extend([0] * (slot - len(self._memory)))
+        self._memory[slot : slot + min(len(lines), fitting)] = lines[:fitting]
+        if len(lines) > fitting:
+            self._memory[: len(lines) - fitting] = lines[fitting:]
+
+    def _room(self, lines: int) -> int:
+        if self.fixed:
+            return _UNBOUNDED
+        return (_LINES - 1 - lines + self._cursor) * self._line_words
+
+    def _still(self) -> int | None:
+        """Return for how many ticks nothing but words comes, None without end."""
+        lines = self._arrived // self._line_words
+        still = self._transfers.still(self._room(lines))
+        if still == 0 or self._abort or self._rewind or self._stale:
+            return 0
+        if self._transfers.resetting:
+            emptied = not self._arrived and not self._cursor and not self.valid
+            return still if emptied and not self._accepting else 0
+        valid = lines > 0 if self.wrapping else lines != self._cursor
+        return still if valid == self.valid and self._accepting and (valid or still is None) else 0
+
+    def _skip(self, ticks: int) -> None:
+        words = self._transfers.skip(ticks)
+        if words and not self._transfers.resetting:
+            self._store(words)
+            self._look()
+        self._tick += ticks
