@@ -28,6 +28,7 @@ from panda_simulator.state import asker
 from panda_simulator.versions import features_of
 
 _DEFAULT_CLOCK = 125_000_000
+_READINGS = {"read", "bit_out", "pos_out"}
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,9 @@ class Recording:
     refused: Sequence[str]
     """Settings that a box made of the file does not take, each with the reason."""
     different: Sequence[str]
-    """Queries that such a box answers otherwise."""
+    """Queries that such a box answers otherwise, readings aside."""
+    moving: Sequence[str]
+    """Readings that such a box has not: they changed while the box was asked."""
     asked: int
     """Queries that the box itself answered."""
 
@@ -76,7 +79,16 @@ def _make(facts: Facts) -> Recording:
     file = replace(file, orders=_orders(facts, box), readings=_readings(facts, box))
     settings = Settings(facts, _play(file))
     file = replace(file, state=settings.lines)
-    return Recording(file, settings.refused, _differences(facts, file), len(facts.replies))
+    ask = asker(_play(file), file.identity.rootfs)
+    wrong = [query for query, reply in facts.replies.items() if ask(query) != reply]
+    readings = _reading_queries(facts)
+    return Recording(
+        file=file,
+        refused=settings.refused,
+        different=[query for query in wrong if query not in readings],
+        moving=[query for query in wrong if query in readings],
+        asked=len(facts.replies),
+    )
 
 
 def _play(file: BoxFile) -> Box:
@@ -132,6 +144,12 @@ def _reading(facts: Facts, box: Box, seen: FieldSeen, number: int) -> int | None
     return None if value is None else behaviour.parse(number, value)
 
 
-def _differences(facts: Facts, file: BoxFile) -> list[str]:
-    ask = asker(_play(file), file.identity.rootfs)
-    return [query for query, reply in facts.replies.items() if ask(query) != reply]
+def _reading_queries(facts: Facts) -> set[str]:
+    """Return the queries whose answers change by themselves."""
+    names = {n for seen in facts.fields if seen.kind in _READINGS for n in seen.reported}
+    tables = {n for seen in facts.fields if seen.kind == "table" for n in seen.reported}
+    return (
+        {f"{name}{part}?" for name in names for part in ("", ".RAW", ".SCALED")}
+        | {f"{name}.QUEUED_LINES?" for name in tables}
+        | {"*CHANGES.READ?"}
+    )

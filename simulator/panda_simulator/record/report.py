@@ -76,6 +76,7 @@ def _report(recording: Recording, stream: TextIO) -> None:
     for doubt, entries in (
         ("settings that it will not take", recording.refused),
         ("answers that will be different", recording.different),
+        ("readings that changed meanwhile", recording.moving),
     ):
         if entries:
             more = f" and {len(entries) - _SHOWN} more" if len(entries) > _SHOWN else ""
