@@ -34,6 +34,9 @@ _LOG = logging.getLogger(__name__)
 class ReplyTap(Protocol):
     """What may meddle with the commands of one connection."""
 
+    busy: bool
+    """Whether there is anything to meddle with."""
+
     def refusal(self, command: str) -> str | None:
         """Return the error with which a command is refused undone, None to do it."""
         ...
@@ -151,7 +154,7 @@ class ControlConnection:
         if self._facilities.verbose:
             _LOG.info("< %s", line)
         self._asked = line
-        refusal = self._tap.refusal(line) if self._tap else None
+        refusal = self._tap.refusal(line) if self._tap and self._tap.busy else None
         self._facilities.box.hardware.advance()
         system = line.startswith("*")
         body = line[1:] if system else line
@@ -225,6 +228,6 @@ class ControlConnection:
         self._reply("OK\n" if error is None else f"ERR {error.message}\n")
 
     def _reply(self, text: str) -> None:
-        if self._tap:
+        if self._tap and self._tap.busy:
             text = self._tap.reply(self._asked, text)
         self._replies += text.encode("latin-1")

@@ -8,10 +8,8 @@ from typing import Protocol
 class StreamTap(Protocol):
     """Sees an acquisition pass on its way to one client, and may change it."""
 
-    @property
-    def busy(self) -> bool:
-        """Whether there is anything to meddle with."""
-        ...
+    busy: bool
+    """Whether there is anything to meddle with."""
 
     def missed(self) -> int:
         """Return how many more samples the client misses at the start of an acquisition."""

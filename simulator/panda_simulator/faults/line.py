@@ -66,7 +66,8 @@ class Line:
         """
         self.port = port
         self.attached: tuple[Attachment, ...] = ()
-        """The faults it has; without any it costs nothing."""
+        self.busy = False
+        """Whether it has any fault (control.ReplyTap, data.StreamTap)."""
         self._reader = reader
         self._write = write
         self._writer = writer
@@ -85,7 +86,7 @@ class Line:
         """
         await self._thaw()
         data = await self._next()
-        if self.attached:
+        if self.busy:
             for attachment in self.attached:
                 attachment.progress.received += len(data)
                 for action in attachment.effect.receiving(attachment.progress):
@@ -102,7 +103,7 @@ class Line:
         """
         if not data:
             return
-        if not self.attached and self._frozen is None:
+        if not self.busy and self._frozen is None:
             await self._write(data)
             return
         await self._thaw()
@@ -115,6 +116,7 @@ class Line:
     def attach(self, attachment: Attachment) -> None:
         """Have a fault from now on."""
         self.attached = (*self.attached, attachment)
+        self.busy = True
         for action in attachment.effect.attached(attachment.progress):
             if isinstance(action, Freeze):
                 self._frozen = action
@@ -124,17 +126,13 @@ class Line:
     def detach(self, fault: Firing) -> None:
         """Have a fault no longer."""
         self.attached = tuple(held for held in self.attached if held.fault is not fault)
+        self.busy = bool(self.attached)
 
     def drop(self, *, reset: bool) -> None:
         """End the connection; whoever reads or sends learns it."""
         self._end(Reset() if reset else Close())
 
     # what its protocol asks
-
-    @property
-    def busy(self) -> bool:
-        """Whether it has any fault (data.StreamTap)."""
-        return bool(self.attached)
 
     def refusal(self, command: str) -> str | None:
         """Return why a command is not done, None if it is (control.ReplyTap)."""
