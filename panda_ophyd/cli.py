@@ -26,7 +26,7 @@ from panda_ophyd.capture import (
 )
 from panda_ophyd.client import PandaAddress, PandaClient
 from panda_ophyd.control import Err, Lines, Ok, Query
-from panda_ophyd.errors import CommandError, PandaError
+from panda_ophyd.errors import CaptureError, CommandError, PandaError
 from panda_ophyd.fields import BoxInfo
 from panda_ophyd.introspection import introspect
 
@@ -47,6 +47,10 @@ Host = Annotated[
 
 out = Console(highlight=False, emoji=False)
 err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
+
+
+GIVE_UP_TIMEOUT = 2.0
+"""Seconds that disarming, and END after it, may take when something has failed already."""
 
 
 class Failure(Exception):  # noqa: N818
@@ -225,20 +229,41 @@ async def _capture(
 
             writing = Capture(address, path, limit=rows, on_rows=on_rows)
             await writing.open()
+            started = False
             try:
                 # One more than before: this box's data port is the one we are connected to.
                 await readers_counted(client, before + 1)
                 if arm_it:
                     await arm(client, readers=before + 1)
+                    started = True
                     writing.expect()
-                return await _until_ended(client, writing, enough, seconds)
-            finally:
-                await writing.close()
+                await _until_ended(client, writing, enough, seconds)
+            except BaseException as failure:
+                # A refusal to arm says that what runs, if anything, is somebody else's.
+                ours = started or (arm_it and not isinstance(failure, CaptureError))
+                await _give_up(client, writing, disarm_it=ours)
+                raise
+            if (result := await writing.close()) is None:
+                raise Failure(f"{path}: no acquisition came")
+            return result
+
+
+async def _give_up(client: PandaClient, writing: Capture, *, disarm_it: bool) -> None:
+    """Leave box and file in order; the failure under way is what the user is told."""
+    drain = 0.0
+    if disarm_it and client.connected:
+        with contextlib.suppress(PandaError, TimeoutError):
+            async with asyncio.timeout(GIVE_UP_TIMEOUT):
+                await disarm(client)
+                drain = GIVE_UP_TIMEOUT
+    with contextlib.suppress(PandaError):
+        await writing.close(timeout=drain)
 
 
 async def _until_ended(
     client: PandaClient, writing: Capture, enough: asyncio.Event, seconds: float | None
-) -> CaptureResult:
+) -> None:
+    """Return when the acquisition has ended, or was disarmed: END is then up to closing."""
     ended = asyncio.create_task(writing.wait_ended())
     stop = asyncio.create_task(enough.wait())
     try:
@@ -254,9 +279,11 @@ async def _until_ended(
         ended.cancel()
         msg = f"{writing.path}: no acquisition came within {seconds:g} s; --arm starts one"
         raise Failure(msg)
-    if not ended.done():
-        await disarm(client)
-    return await ended
+    if ended.done():
+        await ended
+        return
+    ended.cancel()
+    await disarm(client)
 
 
 @app.command()

@@ -87,7 +87,8 @@ class ColumnDecoder:
 
     Raises:
         ProtocolError: the header's columns do not add up to its ``sample_bytes``, or one
-            of them has an unknown type, no count to divide by, or another's name.
+            of them has an unknown type, no count to divide by, or another's name, or there
+            are none.
     """
 
     def __init__(
@@ -114,6 +115,8 @@ class ColumnDecoder:
                 raise ProtocolError(f"capture header lists {column.name} twice")
             columns.append(column)
             rules[column.name] = _rule(fields, index, raw=raw)
+        if not columns:
+            raise ProtocolError("capture header lists no columns")
         self.columns: tuple[Column, ...] = tuple(columns)
         self._rules: Mapping[str, _Rule] = rules
 

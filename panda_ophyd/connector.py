@@ -41,6 +41,7 @@ from panda_ophyd.children import (
 )
 from panda_ophyd.client import PandaAddress
 from panda_ophyd.datablock import DataBlockState
+from panda_ophyd.datatypes import kind_of
 from panda_ophyd.errors import PandaError
 from panda_ophyd.fields import Access, BlockInfo, BoxInfo
 from panda_ophyd.session import PandaSession
@@ -165,8 +166,9 @@ class NodeConnector(DeviceConnector):
             if isinstance(backend, PandaSignalBackend) and backend not in present:
                 source = f"{where}.{name.rstrip('_').upper()}"
                 logger.warning("%s does not exist on this PandA", source)
-                kind = cast("type[Any]", backend.datatype or str)
-                backend.bind(AbsentChannel(source, ChannelInfo(kind, datatype=kind)), name)
+                declared = cast("type[Any]", backend.datatype or str)
+                info = ChannelInfo(kind_of(declared), datatype=declared)
+                backend.bind(AbsentChannel(source, info), name)
 
 
 def free_attribute(device: Device, name: str) -> str:

@@ -62,6 +62,15 @@ def datatype_of(name: str, info: ChannelInfo) -> type[Any]:
     return cast("type[Any]", info.kind)
 
 
+def kind_of(datatype: type[Any]) -> type | str:
+    """Return the kind of value, as in `ChannelInfo`, that the framework's type is for."""
+    if inspect.isclass(datatype) and issubclass(datatype, Enum):
+        return str
+    if inspect.isclass(datatype) and issubclass(datatype, Table):
+        return "table"
+    return datatype
+
+
 def _enum_mismatch(declared: type[Enum], choices: Sequence[str]) -> str | None:
     ours, theirs = {str(member.value) for member in declared}, set(choices)
     if issubclass(declared, SubsetEnum):

@@ -290,6 +290,10 @@ class TestRefusals:
         with pytest.raises(ProtocolError, match="says 8 bytes"):
             ColumnDecoder(header(bits(), sample_bytes=8, process="Scaled"))
 
+    def test_a_header_without_columns_is_refused(self):
+        with pytest.raises(ProtocolError, match="lists no columns"):
+            ColumnDecoder(header(sample_bytes=4))
+
     def test_a_header_without_sample_bytes_is_believed(self):
         assert ColumnDecoder(header(bits(), sample_bytes=None)).sample_bytes == 4
 

@@ -359,7 +359,8 @@ class Capture:
         if self.pending and not self.error:
             self._fail(
                 self._failure(
-                    f"END did not come within {timeout:g} s of closing; disarm before closing"
+                    f"END did not come within {timeout:g} s of closing; either PCAP was not"
+                    " disarmed before, or the data connection does not deliver any more"
                 )
             )
 

@@ -83,7 +83,8 @@ class Acquisition:
         """Return the first row in doubt, None if there is none.
 
         Raw data are checked after they were sent, so when an acquisition ended badly its
-        last frame may hold newer samples than it should. Source: protocol.md 8.8.
+        last frame may hold newer samples than it should. Source: protocol.md 8.8. Where
+        rows are lacking, or too many, only the count tells; so all are in doubt.
         """
         doubts: list[int] = []
         if self.start.missed:
@@ -91,7 +92,7 @@ class Acquisition:
         if end.reason not in GOOD_REASONS:
             doubts.append(self.last_frame)
         if end.samples != self.received:
-            doubts.append(min(end.samples, self.received))
+            doubts.append(0)
         return self.first_row + min(doubts) if doubts else None
 
     def failure(self, end: CaptureEnd, path: Path, rows: int, suspect: int) -> CaptureError:

@@ -99,8 +99,10 @@ class Store:
             WriterError: the file would not take the datasets.
         """
         if self._decoder is None:
-            self.datasets = tuple(self._dataset(column) for column in decoder.columns)
-            await self._on_thread(self._writer.open, self.datasets, attributes)
+            datasets = tuple(self._dataset(column) for column in decoder.columns)
+            await self._on_thread(self._writer.open, datasets, attributes)
+            # Not before: who gives up meanwhile must not leave a file without anything in it
+            self.datasets = datasets
         self._decoder = decoder
         self._backlog = Backlog(decoder.sample_bytes, CHUNK_ROWS, self.rows)
 
