@@ -241,9 +241,13 @@ class ReplyParser:
             self._tail += data
         else:
             # One decode and one split for all lines: the connect time is spent here.
-            text = (self._tail + whole).decode("utf-8", "surrogateescape")
-            self._tail = rest
-            self._parse_lines(text.split("\n"), replies)
+            held, self._tail = self._tail + whole, rest
+            start = _long_line(held) if len(held) > MAX_REPLY_LINE else None
+            if start is not None:  # refused below, as if it had come in pieces
+                held, self._tail = held[: max(start - 1, 0)], held[start:]
+            if start != 0:
+                text = held.decode("utf-8", "surrogateescape")
+                self._parse_lines(text.split("\n"), replies)
         self._held = 0 if self._lines is None else self._held + len(data)
         if len(self._tail) > MAX_REPLY_LINE:
             raise ProtocolError(f"a line of a reply exceeds {MAX_REPLY_LINE} bytes", self._tail)
@@ -271,6 +275,16 @@ class ReplyParser:
             else:
                 raise _offence("a reply", line)
         self._lines = collected
+
+
+def _long_line(data: bytes) -> int | None:
+    """Return where the first line begins that is too long, None if none is."""
+    start = 0
+    for line in data.split(b"\n"):
+        if len(line) > MAX_REPLY_LINE:
+            return start
+        start += len(line) + 1
+    return None
 
 
 def _offence(expected: str, line: str) -> ProtocolError:

@@ -607,7 +607,7 @@ class TestClose:
             capture._store._thread.submit(hold)
             await until(held.is_set)
             sender.write(header())
-            await until(lambda: capture._store._thread._work_queue.qsize())
+            await until(capture._store._thread._work_queue.qsize)
             closing = asyncio.create_task(capture.close(timeout=0))
             await asyncio.sleep(0.05)
             gate.set()

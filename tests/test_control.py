@@ -265,6 +265,26 @@ def test_a_peer_cannot_make_the_parser_hold_an_endless_line() -> None:
         parser.receive_data(b"x")
 
 
+@pytest.mark.parametrize("before", [b"", b"OK =1\n", b"OK =1\n!a\n"])
+@pytest.mark.parametrize("size", [1, 100, 1_000_000])
+def test_a_line_that_is_too_long_is_refused_however_it_is_cut(
+    before: bytes, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "MAX_REPLY_LINE", 1000)
+    data = before + b"OK =" + b"x" * 997 + b"\nOK\n"
+    parser, replies = ReplyParser(), list[object]()
+
+    def feed() -> None:
+        for start in range(0, len(data) + size, size):
+            replies.extend(parser.receive_data(data[start : start + size]))
+
+    with pytest.raises(ProtocolError, match="line of a reply exceeds 1000 bytes"):
+        feed()
+    assert replies == [control.Ok("1")] * before.count(b"OK")
+    just_fits = b"OK =" + b"x" * 996 + b"\n"
+    assert ReplyParser().receive_data(just_fits) == [control.Ok("x" * 996)]
+
+
 def test_a_peer_cannot_make_the_parser_hold_an_endless_reply(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
