@@ -85,6 +85,8 @@ class Features:
     """A header tells when the acquisition started."""
     late_header: bool = _since("3.0b1")
     """A header comes with the first data or the end; before, at once when armed."""
+    driver_version: bool = _since("3.0b1")
+    """A registers file says which driver it is made for."""
     signed_scalars: bool = _since("3.0b1")
     """The raw value of a scalar is signed; before, it was signed only when written."""
 

@@ -325,6 +325,15 @@ def test_a_failed_extension_reads_as_0_on_a_2_0_server():
     assert Rig("2.1", EVERY_CLASS).ask("NOHW.E1?") == ["ERR Extension server exception"]
 
 
+def test_an_extension_that_refuses_a_value_is_not_noticed_on_a_2_0_server(tmp_path):
+    shutil.copytree(EVERY_CLASS, tmp_path, dirs_exist_ok=True)
+    registers = tmp_path / "registers"
+    registers.write_text(registers.read_text().replace("    E2 5\n", "    E2 X in_temp0\n"))
+    lines = ("NOHW.E2=3", "NOHW.E2?")
+    assert Rig("2.0", tmp_path).ask(*lines) == ["OK", "OK =3"]
+    assert Rig("2.1", tmp_path).ask(*lines) == ["ERR Extension server exception", "OK =0"]
+
+
 def test_a_scalar_below_zero_is_misread_before_3_0():
     def reading(version):
         rig = Rig(version, EVERY_CLASS)

@@ -114,7 +114,7 @@ class Loader:
         for name in CONTROL_REGISTERS:
             if name not in self._control_registers | _OPTIONAL_REGISTERS | newer:
                 raise self._missing(f"register {name} is not in the *REG block")
-        if features.bits_command and _REQUIRED_CONSTANT not in self._constants:
+        if features.driver_version and _REQUIRED_CONSTANT not in self._constants:
             raise self._missing(f"{_REQUIRED_CONSTANT} is missing")
 
     def _check_fields(self) -> None:

@@ -6,6 +6,7 @@ Source: protocol.md 4.1, 4.4, 10.2, 10.3.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 from typing_extensions import override
 
@@ -94,22 +95,24 @@ class RegisterField(FieldClass):
             cursor.skip_blanks()
 
     def _fetch(self, number: int) -> int:
-        wiring = self.place.wiring
         if self._extension is None:
             return self.place.read(number)
-        try:
-            return wiring.extension.read(self._extension, number + 1) & 0xFFFFFFFF
-        except CommandError:
-            if wiring.features.extension_errors:
-                raise
-            return 0
+        with self._extension_errors():
+            extension = self.place.wiring.extension
+            return extension.read(self._extension, number + 1) & 0xFFFFFFFF
+        return 0
 
     def _send(self, number: int, value: int) -> None:
-        wiring = self.place.wiring
         if self._extension is None:
             self.place.write(number, value)
-        elif wiring.features.extension_errors:
-            wiring.extension.write(self._extension, number + 1, value)
+            return
+        with self._extension_errors():
+            self.place.wiring.extension.write(self._extension, number + 1, value)
+
+    def _extension_errors(self) -> AbstractContextManager[bool | None]:
+        """Tell the client of them, or nobody."""
+        told = self.place.wiring.features.extension_errors
+        return nullcontext() if told else suppress(CommandError)
 
     def shown(self, number: int, value: int) -> str:
         """Write a raw value as the field would if it had it.
