@@ -276,11 +276,15 @@ class World:
         """Be called whenever an output of the box changes, as ``("TTLOUT", 1, ...)``."""
         self._observers.setdefault((block, number), []).append(observer)
 
+    def observed(self, block: str, number: int) -> bool:
+        """Tell whether somebody observes an output of the box."""
+        return bool(self._observers.get((block, number)))
+
     def output_changed(self, block: str, number: int, tick: int, level: int) -> None:
         """Take the level of an output from the box."""
         self._levels[block, number] = level
         for observer in self._observers.get((block, number), ()):
-            observer(tick, level)
+            observer(int(tick), level)
 
     def _begin_change(self) -> int:
         return self._box.begin_change() if self._box else self._clock.now()

@@ -97,7 +97,7 @@ class TableBlock(Protocol):
 
 def signed(value: int) -> int:
     """Read the low 32 bits as a two's complement number."""
-    return ((value & MASK) ^ 0x80000000) - 0x80000000
+    return (value + 0x80000000 & MASK) - 0x80000000
 
 
 def is_edge(setting: int, before: int, now: int) -> bool:

@@ -88,6 +88,9 @@ class Channel:
 class Plan:
     """Which words of a sample are what: a capture list, sorted by the way to make a word."""
 
+    STATE: tuple[str, ...] = ("channels",)
+    """What is not the same for ever (fabric.states)."""
+
     def __init__(self, entries: Sequence[int], bus: CaptureBus) -> None:
         self.length = len(entries)
         self.values: list[tuple[int, int]] = []

@@ -54,7 +54,7 @@ class Pcap:
         self._entries: list[int] = []
         self._frame = Frame([], bus)
         self._samples: deque[_Sample] = deque()
-        self._done: list[bytes] = []
+        self._done: list[int] = []
         self._trigger_level = 0
         self._armed_at = 0
         self._zero = _NEVER_ENABLED
@@ -88,13 +88,17 @@ class Pcap:
         self._entries = list(entries)
         self._frame = Frame(self._entries, self._bus)
 
-    def take_samples(self, tick: int) -> bytes:
-        """Hand over the samples whose last word is out at the tick, little-endian."""
+    def take_words(self, tick: int) -> list[int]:
+        """Hand over the words of the samples whose last word is out at the tick."""
         if self.active:
             self._drain(tick)
-        done = b"".join(self._done)
-        self._done.clear()
-        return done
+        words, self._done = self._done, []
+        return words
+
+    def take_samples(self, tick: int) -> bytes:
+        """Hand over the samples whose last word is out at the tick, little-endian."""
+        words = self.take_words(tick)
+        return struct.pack(f"<{len(words)}I", *words)
 
     def update(self, tick: int, changes: Mapping[str, int]) -> Step:
         """Take one tick (Behaviour.update)."""
@@ -202,7 +206,7 @@ class Pcap:
             self._last_word = sample.last
             words = sample.words
             if not self._word_by_word:
-                self._done.append(struct.pack(f"<{len(words)}I", *words))
+                self._done += words
 
     def _finish(self, tick: int, outputs: dict[str, int]) -> None:
         if self._fault_at is not None and tick >= self._fault_at:

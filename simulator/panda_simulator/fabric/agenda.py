@@ -5,11 +5,11 @@ All that reaches a block at one tick is collected into one call (blocks.md 7).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from heapq import heappush
 from typing import TypeAlias
 
-from panda_simulator.behaviours import Behaviour, Track, Watcher
+from panda_simulator.behaviours import Behaviour, Step, Track, Watcher
 
 
 class Instance:
@@ -25,6 +25,8 @@ class Instance:
         wake: the wake-up asked for last.
     """
 
+    STATE: tuple[str, ...] = ("behaviour", "outputs", "wake")
+
     __slots__ = (
         "after", "behaviour", "bit_sources", "bits", "block", "number", "outputs",
         "position_sources", "positions", "registers", "tracked", "update", "wake", "watcher",
@@ -34,7 +36,7 @@ class Instance:
         self.block = block
         self.number = number
         self.behaviour = behaviour
-        self.update = behaviour.update
+        self.update: Callable[[int, Mapping[str, int]], Step] = behaviour.update
         self.after: Callable[[Instance, int], None] | None = None
         self.watcher = behaviour if isinstance(behaviour, Watcher) else None
         self.outputs: dict[str, int] = {}

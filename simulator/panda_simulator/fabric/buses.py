@@ -19,23 +19,31 @@ _WORD = 32
 class BitBus:
     """128 bits, and the constants that a mux can select beyond them."""
 
+    STATE: tuple[str, ...] = ("pattern", "_words", "_words_before", "_word_ticks")
+
     def __init__(self) -> None:
         self.levels = [0] * (BIT_ONE + 1)
         self.levels[BIT_ONE] = 1
-        self._changed = [False] * BIT_BUS_SIZE
+        self.changed = [False] * BIT_BUS_SIZE
         self._words = [0] * (BIT_BUS_SIZE // _WORD)
         self._words_before = list(self._words)
         self._word_ticks = [-1] * len(self._words)
         self._places = [(index // _WORD, 1 << index % _WORD) for index in range(BIT_BUS_SIZE)]
         self.computed: list[tuple[int, Callable[[int], int]]] = []
         """Bits that are functions of the tick while nothing is connected to them."""
+        self._shown: dict[int, int] = {}
+
+    @property
+    def pattern(self) -> bytes:
+        """All levels, one in a byte."""
+        return bytes(self.levels)
 
     def put(self, index: int, tick: int, level: int) -> None:
         """Put a level on the bus."""
         if level == self.levels[index]:
             return
         self.levels[index] = level
-        self._changed[index] = True
+        self.changed[index] = True
         word, bit = self._places[index]
         if self._word_ticks[word] != tick:
             self._word_ticks[word] = tick
@@ -55,26 +63,40 @@ class BitBus:
     def snapshot_computed(self, tick: int) -> None:
         """Put computed bits on the bus as they are at a tick."""
         for index, level in self.computed:
+            changed = self._show(index, level(tick)) or self.changed[index]
             self.put(index, tick, level(tick))
+            self.changed[index] = changed
+
+    def _show(self, index: int, level: int) -> bool:
+        """Tell whether a computed bit is another than when it was last shown."""
+        before = self._shown.get(index, 0)
+        self._shown[index] = level
+        return before != level
 
     def snapshot(self, tick: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Return levels and change flags, both (128,), and clear the flags."""
-        self.snapshot_computed(tick)
-        values = np.array(self.levels[:BIT_BUS_SIZE], dtype=np.bool_)
-        changes = np.array(self._changed, dtype=np.bool_)
-        self._changed = [False] * BIT_BUS_SIZE
+        levels = self.levels[:BIT_BUS_SIZE]
+        for index, level in self.computed:
+            levels[index] = level(tick)
+            self.changed[index] |= self._show(index, levels[index])
+        values = np.array(levels, dtype=np.bool_)
+        changes = np.array(self.changed, dtype=np.bool_)
+        self.changed = [False] * BIT_BUS_SIZE
         return values, changes
 
 
 class PositionBus:
     """32 positions, each a number or a track; entry 32 is the constant 0."""
 
+    STATE: tuple[str, ...] = ("_values", "_before", "_ticks")
+
     def __init__(self) -> None:
         self.tracks: dict[int, Track] = {}
+        self._shown: dict[int, int] = {}
         self._values = [0] * (POSITION_BUS_SIZE + 1)
         self._before = [0] * (POSITION_BUS_SIZE + 1)
         self._ticks = [-1] * (POSITION_BUS_SIZE + 1)
-        self._changed = [False] * POSITION_BUS_SIZE
+        self.changed = [False] * POSITION_BUS_SIZE
 
     def put(self, index: int, tick: int, value: int) -> None:
         """Put a number that is a new one on the bus."""
@@ -82,7 +104,7 @@ class PositionBus:
             self._ticks[index] = tick
             self._before[index] = self._values[index]
         self._values[index] = value
-        self._changed[index] = True
+        self.changed[index] = True
 
     def value(self, index: int) -> int:
         """Return what is on the bus, of an entry without a track."""
@@ -97,15 +119,16 @@ class PositionBus:
 
     def flag(self, index: int) -> None:
         """Remember that a position changed, for the next snapshot."""
-        self._changed[index] = True
+        self.changed[index] = True
 
     def snapshot(self, tick: int) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """Return positions and change flags, both (32,), and clear the flags."""
+        positions = self._values[:POSITION_BUS_SIZE]
         for index, track in self.tracks.items():
-            now = track.at(tick)
-            if now != self._values[index]:
-                self.put(index, tick, now)
-        values = np.array(self._values[:POSITION_BUS_SIZE], dtype=np.int32)
-        changes = np.array(self._changed, dtype=np.bool_)
-        self._changed = [False] * POSITION_BUS_SIZE
+            now = positions[index] = track.at(tick)
+            self.changed[index] |= now != self._shown.get(index, 0)
+            self._shown[index] = now
+        values = np.array(positions, dtype=np.int32)
+        changes = np.array(self.changed, dtype=np.bool_)
+        self.changed = [False] * POSITION_BUS_SIZE
         return values, changes

@@ -23,6 +23,8 @@ class BusView:
 class Acquisition:
     """One arming of PCAP, from ARM to its end."""
 
+    STATE: tuple[str, ...] = ("_started", "_armed")
+
     def __init__(self, pcap: Pcap, sink: CaptureSink, date_ns: Callable[[int], int]) -> None:
         """Begin with ARM.
 
@@ -41,7 +43,7 @@ class Acquisition:
         """Tell the sink what has happened by a tick; return whether it is over."""
         if self._pcap.running and not self._started:
             self._started = True
-            self._sink.started(self._date_ns(tick), None)
+            self._sink.started(self._date_ns(int(tick)), None)
         if self._pcap.active:
             self._armed = True
             return False
@@ -53,7 +55,10 @@ class Acquisition:
 
     def deliver(self, tick: int) -> None:
         """Hand over the samples that are complete by a tick."""
-        data = self._pcap.take_samples(tick)
+        self.hand_over(self._pcap.take_samples(tick))
+
+    def hand_over(self, data: bytes) -> None:
+        """Hand over samples, if there are some."""
         if data:
             self._sink.samples(data)
 

@@ -40,6 +40,14 @@ class Connectors:
             if owner is instance
         }
 
+    def observed(self, instance: Instance) -> bool:
+        """Tell whether somebody is told of each level that an instance puts out."""
+        port = instance.behaviour
+        return isinstance(port, OutputPort) and any(
+            self._world.observed(instance.block, number)
+            for number, _ in self._numbered(instance, port)
+        )
+
     def put_out(self, instance: Instance, tick: int) -> None:
         """Tell the world which outputs of an instance have changed."""
         port = instance.behaviour

@@ -8,15 +8,17 @@ to whoever armed it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from heapq import heappop
 
-from panda_simulator.behaviours import Inenc, OutputPort, TableBlock
+from panda_simulator.behaviours import Inenc, OutputPort, Pcap, TableBlock
 from panda_simulator.clock import FOREVER
 from panda_simulator.fabric.agenda import Agenda, Instance
 from panda_simulator.fabric.capture import Acquisition
 from panda_simulator.fabric.connectors import Connectors
 from panda_simulator.fabric.feeds import Feed
+from panda_simulator.fabric.leaps import Leaps
+from panda_simulator.fabric.ramps import Number
 from panda_simulator.fabric.wiring import Wiring
 from panda_simulator.world import World
 
@@ -32,24 +34,31 @@ class Engine:
         connectors: of the box.
     """
 
-    def __init__(self, agenda: Agenda, wiring: Wiring, world: World) -> None:
+    def __init__(self, agenda: Agenda, wiring: Wiring, world: World, *, leaps: bool = True) -> None:
         """Power up: every block is due at tick 0."""
         self.tick = 0
         self.calls = 0
         self.acquisition: Acquisition | None = None
         self.feeds: dict[tuple[str, int], Feed] = {}
-        self._agenda = agenda
-        self._wiring = wiring
+        self.leaps = Leaps(self, enabled=leaps)
+        self.agenda = agenda
+        self.wiring = wiring
         self._world = world
         self.connectors = Connectors(wiring.instances.values(), world)
         for key, instance in wiring.instances.items():
             self._prepare(key, instance)
+        self._looked_at = [
+            instance
+            for instance in wiring.instances.values()
+            if isinstance(instance.behaviour, Inenc | Pcap)
+        ]
+        """Blocks with which something may happen without a call."""
 
     def _prepare(self, key: tuple[str, int], instance: Instance) -> None:
         behaviour = instance.behaviour
         if isinstance(behaviour, Inenc) and key[1] in self._world.encoders:
             behaviour.connect(self._world.encoders[key[1]])
-        if behaviour is self._wiring.pcap:
+        if behaviour is self.wiring.pcap:
             instance.after = self._after_pcap
         elif isinstance(behaviour, OutputPort):
             instance.after = self.connectors.put_out
@@ -58,7 +67,7 @@ class Engine:
             instance.after = self._after_table
         elif isinstance(behaviour, Inenc):
             instance.after = self._after_encoder
-        self._agenda.at(0, instance).update(self.connectors.levels(instance))
+        self.agenda.at(0, instance).update(self.connectors.levels(instance))
 
     def play(
         self, tick: int, deadline: float = math.inf, seconds: Callable[[], float] = float
@@ -73,22 +82,35 @@ class Engine:
         Returns:
             Whether it came there; `FOREVER` is at the last call.
         """
-        ticks, pending, call = self._agenda.ticks, self._agenda.calls, self._call
+        while True:
+            stop = self.leaps.stop(tick)
+            there = self._play(stop, deadline, seconds)
+            if there and stop < FOREVER and (tick < FOREVER or self.agenda.ticks):
+                self.tick = max(self.tick, stop)
+            if there and stop == tick:
+                return True
+            if there:
+                self.leaps.look(tick)
+            if seconds() >= deadline:
+                return self.tick >= tick
+
+    def _play(self, tick: int, deadline: float, seconds: Callable[[], float]) -> bool:
+        """Play up to a tick, or until it is late, or until leaps have something to say."""
+        ticks, pending, leaps, call = self.agenda.ticks, self.agenda.calls, self.leaps, self.call
         while ticks and ticks[0] <= tick:
             due = self.tick = heappop(ticks)
             due_calls = pending.pop(due)
             self.calls += len(due_calls)
             for instance, changes in due_calls.items():
                 call(instance, due, changes)
+            if self.calls >= leaps.wanted and leaps.tell(due, due_calls):
+                return False
             if seconds() >= deadline:
-                break
-        else:
-            if tick < FOREVER:
-                self.tick = max(self.tick, tick)
-            return True
-        return self.tick >= tick
+                return False
+        return True
 
-    def _call(self, instance: Instance, tick: int, changes: dict[str, int]) -> None:
+    def call(self, instance: Instance, tick: int, changes: dict[str, int]) -> None:
+        """Call a block and put out what it makes (proofs.Machine)."""
         if instance.tracked:
             for name, track in instance.tracked.items():
                 changes[name] = track.at(tick - 1)
@@ -96,9 +118,9 @@ class Engine:
         if wake != instance.wake:
             instance.wake = wake
             if wake is not None:
-                self._agenda.at(wake, instance)
+                self.agenda.at(wake, instance)
         if outputs != instance.outputs:
-            self._wiring.put_out(instance, tick, outputs)
+            self.wiring.put_out(instance, tick, outputs)
         if instance.tracked:
             self._watch(instance, tick, changes)
         if instance.after is not None:
@@ -113,35 +135,35 @@ class Engine:
                 low = high = changes[name]
             leaves = track.leaves(tick - 1, low, high)
             if leaves is not None:
-                self._agenda.at(max(leaves + 1, tick + 1), instance)
+                self.agenda.at(max(leaves + 1, tick + 1), instance)
 
     def look_again(self, encoder: Instance, tick: int) -> None:
         """Call who follows an encoder that goes on differently from a tick on."""
         for index in encoder.positions.values():
-            self._wiring.positions.flag(index)
-        for follower in self._wiring.followers(encoder.behaviour):
-            self._agenda.at(tick + 1, follower)
-        if self._wiring.pcap.watched and self._wiring.pcap_instance is not None:
-            self._agenda.at(tick + 1, self._wiring.pcap_instance)
+            self.wiring.positions.flag(index)
+        for follower in self.wiring.followers(encoder.behaviour):
+            self.agenda.at(tick + 1, follower)
+        if self.wiring.pcap.watched and self.wiring.pcap_instance is not None:
+            self.agenda.at(tick + 1, self.wiring.pcap_instance)
 
     def _after_encoder(self, instance: Instance, tick: int) -> None:
         if isinstance(instance.behaviour, Inenc) and instance.behaviour.set_at == tick:
             self.look_again(instance, tick)
 
     def _after_pcap(self, instance: Instance, tick: int) -> None:
-        pcap, positions = self._wiring.pcap, self._wiring.positions
+        pcap, positions = self.wiring.pcap, self.wiring.positions
         for index in pcap.watched:
             if (track := positions.tracks.get(index)) is not None:
                 now = track.at(tick - 1)
                 leaves = track.leaves(tick - 1, now, now)
                 if leaves is not None:
-                    self._agenda.at(max(leaves + 1, tick + 1), instance)
+                    self.agenda.at(max(leaves + 1, tick + 1), instance)
         if self.acquisition and self.acquisition.follow(tick):
             self.acquisition = None
 
     def _after_table(self, instance: Instance, tick: int) -> None:
         def strobe(length: int) -> None:
-            self._agenda.at(tick + 1, instance)["TABLE_LENGTH"] = length
+            self.agenda.at(tick + 1, instance)["TABLE_LENGTH"] = length
 
         self.feeds[instance.block, instance.number].push(tick + 1, strobe)
 
@@ -149,3 +171,22 @@ class Engine:
         """Hand over the samples that are complete."""
         if self.acquisition:
             self.acquisition.deliver(self.tick)
+
+    def take_words(self, tick: int) -> Sequence[Number]:
+        """Return the words of the samples that are complete (proofs.Machine)."""
+        return self.wiring.pcap.take_words(tick) if self.acquisition else ()
+
+    def hand_over(self, samples: bytes) -> None:
+        """Give samples to whoever armed PCAP (proofs.Machine)."""
+        if self.acquisition:
+            self.acquisition.hand_over(samples)
+
+    def observed(self, instances: Collection[Instance]) -> bool:
+        """Tell whether the world observes some blocks (proofs.Machine)."""
+        return any(self.connectors.observed(instance) for instance in instances)
+
+    def parts(self, instances: Collection[Instance]) -> list[object]:
+        """Return everything that changes when some blocks are called (proofs.Machine)."""
+        touched = sorted({*instances, *self._looked_at}, key=lambda one: (one.block, one.number))
+        feeds = [self.feeds.get((instance.block, instance.number)) for instance in touched]
+        return [*touched, *feeds, self.wiring.bits, self.wiring.positions, self.acquisition]

@@ -44,6 +44,9 @@ _TOLERATED_LAG = TICKS_PER_SECOND // 20
 _SHORTEST_WAIT = 0.001
 """Seconds: events are worked on in batches of this length, not one by one."""
 
+_COMPUTED_WAIT = 0.01
+"""Seconds: the shortest wait where events need not be worked on."""
+
 _LONGEST_WAIT = 0.5
 
 
@@ -63,6 +66,7 @@ class Fabric:
         clock: Clock,
         world: World,
         readings: Mapping[tuple[str, int, str], int] = MappingProxyType({}),
+        leaps: bool = True,
     ) -> None:
         """Make a box in its power-up state.
 
@@ -74,12 +78,14 @@ class Fabric:
             clock: that the fabric follows.
             world: around the box.
             readings: (block, number, field) to what it reads if no behaviour puts it out.
+            leaps: whether periods that are all alike may be computed rather than played;
+                it makes no difference but in speed.
         """
         self._clock = clock
         self._world = world
         self._agenda = Agenda()
         self._wiring = Wiring(blocks, bit_index, position_index, self._agenda)
-        self._engine = Engine(self._agenda, self._wiring, world)
+        self._engine = Engine(self._agenda, self._wiring, world, leaps=leaps)
         self._pace = Pace()
         self._work = asyncio.Event()
         self._alarm = Instance("", 0, RegisterFile())
@@ -134,7 +140,8 @@ class Fabric:
         due = self._agenda.next_tick()
         wait = _LONGEST_WAIT if due is None else min(self._clock.until(due), _LONGEST_WAIT)
         try:
-            async with asyncio.timeout(max(wait, _SHORTEST_WAIT)):
+            shortest = _COMPUTED_WAIT if self._engine.leaps.standing else _SHORTEST_WAIT
+            async with asyncio.timeout(max(wait, shortest)):
                 await self._work.wait()
         except TimeoutError:
             return
@@ -183,6 +190,7 @@ class Fabric:
             self._write(instance, {"TABLE_LENGTH": length})
 
         if streaming:
+            self._engine.leaps.forget()
             feed.write_segment(numbers, strobe, last=last)
             tick = self._begin()
             feed.push(tick, lambda length: self._write_at(tick, instance, {"TABLE_LENGTH": length}))
@@ -230,12 +238,14 @@ class Fabric:
         """Look at everything again that follows an encoder (world.Box.encoder_changed)."""
         instance = self._wiring.instances.get(("INENC", number))
         if instance is not None:
+            self._engine.leaps.forget()
             self._agenda.at(tick, instance)
             self._engine.look_again(instance, tick)
             self._work.set()
 
     def wake_at(self, tick: int) -> None:
         """Let time come to a tick at which no block has anything to do (world.Box.wake_at)."""
+        self._engine.leaps.forget()
         self._agenda.at(max(tick, self._engine.tick + 1), self._alarm)
         self._work.set()
 
@@ -282,7 +292,9 @@ class Fabric:
         if self._clock.horizon() >= FOREVER:
             self._come_to_rest()
         tick = self._next_tick()
-        return tick if self._catch_up(tick - 1) else self._engine.tick + 1
+        there = self._catch_up(tick - 1)
+        self._engine.leaps.forget()
+        return tick if there else self._engine.tick + 1
 
     def _come_to_rest(self) -> None:
         """Let what the change before has set off be over, if it soon is.

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from typing import TypeAlias
 
 from panda_simulator.behaviours import BEHAVIOURS, Behaviour, Inenc, Pcap, RegisterFile, signed
 from panda_simulator.fabric.agenda import Agenda, Instance
 from panda_simulator.fabric.buses import BitBus, PositionBus
 from panda_simulator.fabric.capture import BusView
 from panda_simulator.hardware import BIT_ONE, BIT_ZERO, POSITION_ZERO
+
+Flags: TypeAlias = tuple[list[bool], list[bool]]
+"""What has changed: bits and positions."""
 
 MAX_DELAY = 31
 _HOP = 1
@@ -175,6 +179,19 @@ class Wiring:
             self._agenda.at(tick + _HOP, instance)[name] = value
         if index in self.pcap.watched and self.pcap_instance is not None:
             self._agenda.at(tick + _HOP, self.pcap_instance)
+
+    def take_flags(self) -> Flags:
+        """Return which bits and positions changed since the last snapshot, and clear that."""
+        flags = self.bits.changed, self.positions.changed
+        self.bits.changed = [False] * len(flags[0])
+        self.positions.changed = [False] * len(flags[1])
+        return flags
+
+    def add_flags(self, flags: Flags) -> None:
+        """Let bits and positions have changed as well."""
+        bits, positions = self.bits, self.positions
+        bits.changed = [a or b for a, b in zip(bits.changed, flags[0], strict=True)]
+        positions.changed = [a or b for a, b in zip(positions.changed, flags[1], strict=True)]
 
     def followers(self, track: object) -> Iterator[Instance]:
         """Yield the instances that follow a track."""
