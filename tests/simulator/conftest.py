@@ -48,10 +48,10 @@ POSITION = _number(_POSITIONS)
 class Bench:
     """A fabric with a stepped clock, driven by short names."""
 
-    def __init__(self, clock: Clock | None = None) -> None:
+    def __init__(self, clock: Clock | None = None, *, leaps: bool = True) -> None:
         self.clock = SteppedClock() if clock is None else clock
         self.world = World(self.clock)
-        self.fabric = Fabric(BLOCKS, BIT, POSITION, clock=self.clock, world=self.world)
+        self.fabric = Fabric(BLOCKS, BIT, POSITION, clock=self.clock, world=self.world, leaps=leaps)
 
     def set(self, block: str, number: int = 1, **registers: int | str) -> None:
         """Write registers; ``"PCOMP1.OUT"`` selects a source, ``"ONE"`` the constant."""

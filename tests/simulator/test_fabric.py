@@ -210,7 +210,7 @@ class Looks:
 @pytest.fixture
 def saturated(make_bench):
     """A box on a real clock with an event at every tick, which Python cannot keep up with."""
-    bench = make_bench(RealTimeClock())
+    bench = make_bench(RealTimeClock(), leaps=False)
     bench.set("LUT", INPA="LUT1.OUT", FUNC=0x0000FFFF)
     bench.fabric._pace = Pace(Looks())
     return bench

@@ -182,8 +182,11 @@ class Engine:
             self.acquisition.hand_over(samples)
 
     def observed(self, instances: Collection[Instance]) -> bool:
-        """Tell whether the world observes some blocks (proofs.Machine)."""
-        return any(self.connectors.observed(instance) for instance in instances)
+        """Tell whether the world or a probe observes some blocks (proofs.Machine)."""
+        return any(
+            instance.update != instance.behaviour.update or self.connectors.observed(instance)
+            for instance in instances
+        )
 
     def parts(self, instances: Collection[Instance]) -> list[object]:
         """Return everything that changes when some blocks are called (proofs.Machine)."""

@@ -269,6 +269,7 @@ class Fabric:
         elif tick <= self._engine.tick:
             raise ValueError(f"tick {tick} is over: this box has come to {self._engine.tick}")
         else:
+            self._engine.leaps.forget()
             instance.registers[register] = level
             self._agenda.at(tick, instance)[register] = level
             self._work.set()

@@ -66,6 +66,7 @@ class Leaps:
         self._snapshots: list[Snapshot] = []
         self._due = _NEVER
         self._tries = 0
+        self._tried = 0
         self._law: Law | None = None
 
     @property
@@ -86,16 +87,16 @@ class Leaps:
         self._spent += _GUESS * self._window
         self._guesses = [
             period
-            for period in find_periods(self._history)
+            for period in find_periods(self._history, self._tried)
             if period.calls <= _MOST_CALLS and not self._machine.observed(period.instances)
         ]
-        if not self._guesses and self._window < _LONGEST:
-            self._window *= _GROWTH
-            return False
-        self._history.clear()
-        self.wanted = _NEVER
-        self._observe()
-        return True
+        if self._guesses or self._window >= _LONGEST:
+            self._history.clear()
+            self.wanted = _NEVER
+            self._observe()
+            return True
+        self._window *= _GROWTH
+        return False
 
     def stop(self, tick: int) -> int:
         """Return the tick at which to `look`, if there is one before another; else that one."""
@@ -163,6 +164,7 @@ class Leaps:
         if not self._guesses:
             self._rest()
             return
+        self._tried = self._guesses[0].length
         try:
             self._take(self._guesses[0])
         except UnknownStateError:
@@ -202,16 +204,25 @@ class Leaps:
         self._tries += 1
         if self._tries >= _TRIES:
             del self._guesses[0]
-            self._observe()
+            if self._guesses or self._window >= _LONGEST:
+                self._observe()
+            else:
+                self._listen(self._window * _GROWTH)
         elif not snapshots:
             self._take(self._guesses[0])
 
     def _rest(self) -> None:
         """Know nothing, and listen again after a while: the longer, the more was in vain."""
-        self.wanted = self._machine.calls + min(_SHARE * self._spent, _LONGEST_PAUSE)
-        self._history.clear()
-        self._window = _SHORTEST
+        self._tried = 0
         self._guesses = []
+        self._listen(_SHORTEST)
+        self.wanted += min(_SHARE * self._spent, _LONGEST_PAUSE)
+
+    def _listen(self, window: int) -> None:
+        """Listen to some ticks with calls from now on."""
+        self.wanted = self._machine.calls
+        self._window = window
+        self._history.clear()
         self._snapshots = []
         self._law = None
         self._due = _NEVER

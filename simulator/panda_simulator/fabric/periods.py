@@ -18,19 +18,25 @@ _APART = 3
 
 
 class Period(NamedTuple):
-    """What seems to repeat."""
+    """What seems to repeat; its length is the number of ticks with calls."""
 
+    length: int
     ticks: int
     calls: int
     instances: frozenset[Instance]
 
 
-def find_periods(history: History) -> list[Period]:
-    """Return the periods that the last two of their length suggest, shortest first."""
+def find_periods(history: History, longer_than: int = 0) -> list[Period]:
+    """Return the periods that the last two of their length suggest, shortest first.
+
+    Args:
+        history: what has happened.
+        longer_than: the length of one that has been tried.
+    """
     tokens = _tokens(history)
     tokens.reverse()
     found: list[Period] = []
-    shortest = 1
+    shortest = max(_APART * longer_than, 1)
     for length, repeated in enumerate(_prefixes(tokens)):
         if length >= shortest and repeated >= length:
             found.append(_period(history, length))
@@ -41,6 +47,7 @@ def find_periods(history: History) -> list[Period]:
 def _period(history: History, length: int) -> Period:
     last = history[-length:]
     return Period(
+        length=length,
         ticks=history[-1][0] - history[-1 - length][0],
         calls=sum(len(calls) for _, calls in last),
         instances=frozenset(instance for _, calls in last for instance in calls),

@@ -101,7 +101,7 @@ class State:
 
     def _read_items(self, items: Any, owner: Any, keys: Any) -> None:
         if _NUMBERS.issuperset(map(type, items)):  # one number at a time takes long
-            self.shape.append(len(items))
+            self.shape += (int, len(items))
             self.numbers += items
             self._places += zip(repeat(owner), keys)
         else:
