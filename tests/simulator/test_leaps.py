@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from panda_simulator.behaviours import BEHAVIOURS, Pcap
 from panda_simulator.clock import FOREVER
 from panda_simulator.fabric import leaps
+from panda_simulator.fabric.ramps import Proof, Ramp
 from panda_simulator.fabric.states import State, UnknownStateError
 from panda_simulator.hardware import Completion
 from panda_simulator.trace import TraceBus
@@ -28,7 +29,7 @@ TICKS = [0x240, 0x250]
 @contextlib.contextmanager
 def eagerness() -> Generator[None]:
     """Let short periods be leapt over even if that does not pay."""
-    values = {"_SHORTEST": 16, "_LONGEST": 1024, "_GAIN": 5}
+    values = {"_SHORTEST": 16, "_LONGEST": 1024, "_GAIN": 5, "_NUMBERS": 1 << 40}
     free = dict.fromkeys(("_SHARE", "_SNAPSHOT", "_PROOF", "_GUESS"), 0)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**values, **free}.items():
@@ -331,6 +332,23 @@ def test_shapes_tell_what_is_not_a_number():
     assert State([[1], [1]]).shape != State([[1, 1], []]).shape
     same = [1]
     assert State([same, same]).shape != State([[1], [1]]).shape
+
+
+def test_sets_and_long_lists_are_parts_of_a_shape():
+    words: list[Any] = list(range(1000))
+    state = State([words, {1, 2}])
+    assert state.numbers == []
+    assert State([words, {1, 3}]).shape != state.shape
+    words[500] = 0
+    assert State([words, {1, 2}]).shape != state.shape
+    words[500] = Ramp(500, 1, Proof())
+    assert State([words, {1, 2}]).numbers[500] is words[500]
+
+
+def test_ramps_do_not_stay_in_a_set():
+    members = {Ramp(3, 1, Proof())}
+    State([members])
+    assert [type(member) for member in members] == [int]
 
 
 def test_what_is_not_understood_is_refused():

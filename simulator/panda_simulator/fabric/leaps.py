@@ -27,6 +27,9 @@ _TRIES = 3
 # What things cost, in calls of blocks
 
 _SNAPSHOT = 50
+_NUMBERS = 20
+"""Numbers in a snapshot that take as long as a call."""
+
 _PROOF = 20
 """Of each call in a period that is proven."""
 
@@ -173,8 +176,9 @@ class Leaps:
     def _take(self, period: Period) -> None:
         """Take a snapshot, and the next one a period later."""
         self._machine.deliver()
-        self._spent += _SNAPSHOT
-        self._snapshots.append(Snapshot(self._machine, period.instances))
+        snapshot = Snapshot(self._machine, period.instances)
+        self._snapshots.append(snapshot)
+        self._spent += _SNAPSHOT + snapshot.size // _NUMBERS
         self._due = self._machine.tick + period.ticks
 
     def _compare(self, tick: int) -> None:

@@ -85,6 +85,11 @@ class Snapshot:
         self.parts = [State(root) for n, root in enumerate(roots) if only is None or n in only]
 
     @property
+    def size(self) -> int:
+        """How much there was to look at."""
+        return sum(part.size for part in self.parts)
+
+    @property
     def shape(self) -> list[list[object]]:
         """The shape of each part."""
         return [part.shape for part in self.parts]

@@ -14,13 +14,16 @@ from functools import partial
 from itertools import repeat
 from typing import Any, NamedTuple, TypeAlias
 
-from panda_simulator.fabric.ramps import Number, Ramp
+from panda_simulator.fabric.ramps import Number, Ramp, parts
 
 _CONSTANT: tuple[type[Any], ...] = (
     str, bytes, float, bool, types.NoneType, frozenset, Enum, type, partial, types.FunctionType,
     types.MethodType, types.BuiltinFunctionType,
 )  # fmt: skip
 _NUMBERS: frozenset[type[Any]] = frozenset((int, Ramp))
+_LONG = 256
+"""Length of a list of plain numbers that is taken for one thing, as the words of a table."""
+_SET: type[Any] = set
 _TUPLE: type[Any] = tuple
 _DICT: type[Any] = dict
 _SEQUENCE: tuple[type[Any], ...] = (list, deque)
@@ -46,7 +49,13 @@ _Place: TypeAlias = tuple[Any, Any]
 
 
 class State:
-    """Numbers and shape of all that is in some objects, as they are now."""
+    """Numbers and shape of all that is in some objects, as they are now.
+
+    Attributes:
+        size: how much there is to look at.
+        numbers: that may be replaced.
+        shape: everything else.
+    """
 
     def __init__(self, root: object) -> None:
         """Look at everything that can be reached.
@@ -58,6 +67,7 @@ class State:
         Raises:
             UnknownStateError: there is something else.
         """
+        self.size = 0
         self.numbers: list[Number] = []
         self.shape: list[object] = []
         self._places: list[_Place] = []
@@ -92,6 +102,8 @@ class State:
             self._read_items(value.values(), value, value)
         elif isinstance(value, _SEQUENCE):
             self._read_sequence(value, value)
+        elif isinstance(value, _SET):
+            self._read_set(value)
         else:
             self._read_object(value)
 
@@ -100,13 +112,25 @@ class State:
         self._read_items(items, owner, range(len(items)))
 
     def _read_items(self, items: Any, owner: Any, keys: Any) -> None:
-        if _NUMBERS.issuperset(map(type, items)):  # one number at a time takes long
+        kinds = {*map(type, items)}
+        self.size += len(items)
+        if kinds == {int} and len(items) >= _LONG:
+            self.shape.append(tuple(items))
+        elif kinds <= _NUMBERS:  # one number at a time takes long
             self.shape += (int, len(items))
             self.numbers += items
             self._places += zip(repeat(owner), keys)
         else:
             for key, item in zip(keys, items, strict=True):
                 self._read(item, owner, key)
+
+    def _read_set(self, items: set[Any]) -> None:
+        """Take a set for a constant; what makes a ramp a member has failed its proof."""
+        if any(type(item) is Ramp for item in items):
+            plain = [parts(item)[0] for item in items]
+            items.clear()
+            items.update(plain)
+        self.shape += (set, frozenset(items))
 
     def _read_object(self, value: Any) -> None:
         kind = value.__class__
