@@ -127,7 +127,7 @@ class StateFile:
         except OSError as error:
             self._unsaved = True
             _LOG.error(
-                "state file %s not written: %s; settings are not kept, will try again",
+                "state file %s not written: %s; the old one stays, changes are not kept yet",
                 self.path,
                 error.strerror or error,
             )
