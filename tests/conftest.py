@@ -7,10 +7,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from ophyd_async.core import StaticFilenameProvider, StaticPathProvider
 
 from panda_ophyd import HDFPanda
 from panda_simulator import Simulator
+
+# a test says what happens, never how fast: a busy machine is no reason to fail
+settings.register_profile("panda", deadline=None)
+settings.load_profile("panda")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
