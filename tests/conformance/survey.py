@@ -60,6 +60,8 @@ class Survey:
         self.address = address
         self.ours = ours
         self.simulated = simulated
+        self.silent = False
+        """Whether it was found to capture nothing."""
         with Control(address) as control:
             self.counts = {
                 name: int(count) for name, count in map(str.split, control.lines("*BLOCKS"))
