@@ -6,6 +6,7 @@ Source: protocol.md 2, 3, 4, 5, 6, 7.5.
 from __future__ import annotations
 
 import base64
+import re
 from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
@@ -127,13 +128,18 @@ class Grammar:
     """Everything that may be said to one box."""
 
     box: Survey
+    excepted: str | None = None
+    """Pattern of the blocks to leave alone."""
     labels: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     attributes: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     row_words: dict[str, int] = field(default_factory=dict[str, int])
 
     def __post_init__(self) -> None:
+        pattern = self.excepted
+        self.fields = [f for f in self.box.fields if not (pattern and re.match(pattern, f.block))]
+        self.blocks = list(dict.fromkeys(each.block for each in self.fields))
         with Control(self.box.address) as control:
-            for each in self.box.fields:
+            for each in self.fields:
                 self.attributes[each.bare] = control.lines(f"{each.bare}.*")
                 labels = control.ask(f"*ENUMS.{each.bare}?")
                 if isinstance(labels, list):
@@ -144,6 +150,9 @@ class Grammar:
     def may_write(self, each: Field) -> bool:
         """Leave alone what cannot be put back, unless the box is ours."""
         return self.box.ours or not (each.cls == "write" or each.subtype in {"action", "scalar"})
+
+    def of(self, info: str) -> list[Field]:
+        return [each for each in self.box.of(info) if each in self.fields]
 
     def field_writes(self, each: Field, target: str) -> st.SearchStrategy[Command]:
         """Assignments to a field, most of them plausible."""
@@ -174,11 +183,11 @@ class Grammar:
     def broken(self) -> Text:
         """Names of which some part is wrong."""
         odd = ["NOSUCH", "", "1X", "A" * 31, "A" * 32, "x", "_"]
-        blocks = st.sampled_from([*self.box.counts, *odd])
+        blocks = st.sampled_from([*self.blocks, *odd])
         numbers = st.sampled_from(["", *"0129", "01", "010", "08", "99", "-1", str(10**20)])
         fields = st.sampled_from(
             [
-                *sorted({f.name for f in self.box.fields}),
+                *sorted({f.name for f in self.fields}),
                 "NOSUCH",
                 "",
                 "*",
@@ -195,8 +204,8 @@ class Grammar:
 
     def described(self) -> Text:
         """What `*DESC` and `*ENUMS` may be asked of."""
-        names: list[str] = [*self.box.counts]
-        for each in self.box.fields:
+        names: list[str] = [*self.blocks]
+        for each in self.fields:
             names += [each.bare, each.instances[-1], f"{each.bare}[].NOSUCH"]
             names += [f"{each.bare}.{name}" for name in self.attributes[each.bare]]
         return st.sampled_from(names) | self.broken()
@@ -205,7 +214,7 @@ class Grammar:
         with Control(self.box.address) as control:
             return [
                 f"{each.bare}[].{line.split(' ')[1]}"
-                for each in self.box.of("table")
+                for each in self.of("table")
                 for line in control.lines(f"{each.instances[0]}.FIELDS")
             ]
 
@@ -271,10 +280,10 @@ class Grammar:
 
     def other_tables(self) -> st.SearchStrategy[Command]:
         """Bodies for what is no table, and for metadata."""
-        targets = [f.instances[0] for f in self.box.fields[::7]]
+        targets = [f.instances[0] for f in self.fields[::7]]
         targets += [f"*METADATA.{key}" for key in self.box.metadata]
         targets += ["NOSUCH.X", "*IDN", "*ECHO", "*METADATA.NOSUCH", "", "*"]
-        targets += [*self.box.counts][:1]
+        targets += [*self.blocks][:1]
         forms = st.sampled_from(["", "", "", "B", "<", "<B", "<|", "X"])
         lines = st.lists(FREE.filter(bool), max_size=3)
         return st.tuples(st.sampled_from(targets), forms, lines).map(
@@ -283,12 +292,12 @@ class Grammar:
 
     def commands(self) -> st.SearchStrategy[Command]:
         """Any command."""
-        instances = [(each, target) for each in self.box.fields for target in each.instances]
+        instances = [(each, target) for each in self.fields for target in each.instances]
         names = [target for _, target in instances] + [
             f"{target}.{name}" for each, target in instances for name in self.attributes[each.bare]
         ]
-        names += [f"{block}.*" for block in self.box.counts]
-        names += [f"{each.bare}.*" for each in self.box.fields]
+        names += [f"{block}.*" for block in self.blocks]
+        names += [f"{each.bare}.*" for each in self.fields]
         some = st.sampled_from(names)
         writable = st.sampled_from([pair for pair in instances if self.may_write(pair[0])])
         junk = st.sampled_from(["?", "=", "=1", "<", "?x", "=ZERO", "", "=?", "?=", "<?"])
@@ -303,7 +312,7 @@ class Grammar:
             GARBAGE.map(lambda line: whole((line, ""))),
             self.other_tables(),
         ]
-        tables = [(t, each.bare) for each in self.box.of("table") for t in each.instances]
+        tables = [(t, each.bare) for each in self.of("table") for t in each.instances]
         if tables:
             kinds.append(self.tables(tables))
         return st.one_of(kinds)

@@ -64,7 +64,7 @@ def steps(grammar: Grammar) -> st.SearchStrategy[list[Step]]:
     )
     kinds: list[st.SearchStrategy[Step]] = [batches] * 8
     kinds.append(st.builds(TooLong, whose, st.sampled_from([1023, 1024, 3000])))
-    tables = [(t, each.bare) for each in grammar.box.of("table") for t in each.instances]
+    tables = [(t, each.bare) for each in grammar.of("table") for t in each.instances]
     if tables:
         kinds.append(st.sampled_from(tables).flatmap(lambda table: holds(grammar, *table, batches)))
     return st.lists(st.one_of(kinds), min_size=6, max_size=16)

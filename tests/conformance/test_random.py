@@ -63,7 +63,7 @@ def test_random_sessions(box: Survey, request):
     config = request.config
     reference: str | None = config.getoption("--reference")
     addresses = [box.address, *([Address.parse(reference)] if reference else [])]
-    grammar = Grammar(box)
+    grammar = Grammar(box, config.getoption("--except"))
     volatile = Volatile(addresses)
     snapshots = [Snapshot(address) for address in addresses]
     total = int(config.getoption("--commands") or 0)
