@@ -42,6 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     option("--reference", metavar=place, help="compare random commands with this PandA's")
     option("--commands", type=int, default=400, metavar="N", help="random commands (%(default)s)")
     option("--seed", type=int, default=0, metavar="S", help="of the random commands")
+    option("--except", metavar="REGEX", help="blocks that random commands leave alone")
     option("--captures", type=int, default=5, metavar="N", help="compared with it (%(default)s)")
     option("--transcript", metavar="FILE", help="replay exchanges, and report differences")
 
