@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from panda_simulator.behaviours import Track
+from panda_simulator.behaviours import EMPTY, Stretch, Track, sum_of_floors
 from panda_simulator.clock import TICKS_PER_SECOND
-from panda_simulator.motion import ONE, Motion, to_fixed, to_float
+from panda_simulator.motion import ONE, Motion, Piece, to_fixed, to_float
 
 _FRACTION = 32
 _SHIFT = 112 + _FRACTION
@@ -36,27 +36,49 @@ class Encoder:
         if not self._gain:
             raise ValueError(f"an encoder needs counts: counts_per_unit is {counts_per_unit}")
         self._offset = (to_fixed(offset) << _FRACTION) + (ONE << _FRACTION - 1)
+        self._pieces = motion.pieces
+        self._scaled = motion.scaled(self._gain, self._offset)
 
     def position(self, count: int) -> float:
         """Return the position, in units, at which it counts so much."""
         middle = (count << _SHIFT) + (ONE << _FRACTION - 1) - self._offset
         return to_float(middle // self._gain)
 
+    def _counts(self) -> Motion:
+        """Return the motion in counts, times two to the 144."""
+        if self._motion.pieces is not self._pieces:
+            self._pieces = self._motion.pieces
+            self._scaled = self._motion.scaled(self._gain, self._offset)
+        return self._scaled
+
     def at(self, tick: int) -> int:
         """Return the count at a tick (Track.at)."""
-        return (self._motion.at(tick) * self._gain + self._offset) >> _SHIFT
+        return self._counts().at(tick) >> _SHIFT
 
     def leaves(self, tick: int, low: int, high: int) -> int | None:
         """Return when the count leaves an interval (Track.leaves)."""
-        # count >= n when gain·position >= n·2**shift - offset
-        lowest = (low << _SHIFT) - self._offset
-        beyond = (high + 1 << _SHIFT) - self._offset
-        gain = abs(self._gain)
-        if self._gain > 0:
-            bounds = -(-lowest // gain), -(-beyond // gain) - 1
-        else:
-            bounds = -beyond // gain + 1, -lowest // gain
-        return self._motion.leaves(tick, *bounds)
+        return self._counts().leaves(tick, low << _SHIFT, (high + 1 << _SHIFT) - 1)
+
+    def stretch(self, first: int, last: int) -> Stretch:
+        """Add up some ticks (stretches.add_up)."""
+        whole = EMPTY
+        for piece, begin, end in self._counts().parts(first, last):
+            # a piece never turns around
+            lowest, highest = sorted((piece.at(begin) >> _SHIFT, piece.at(end - 1) >> _SHIFT))
+            whole = whole.joined(Stretch(self._total(piece, begin, end), lowest, highest))
+        return whole
+
+    def _total(self, piece: Piece, begin: int, end: int) -> int:
+        if not piece.bend:
+            return sum_of_floors(end - begin, piece.at(begin), piece.speed, 1 << _SHIFT)
+        total = 0
+        while begin < end:
+            count = piece.at(begin) >> _SHIFT
+            leaves = self.leaves(begin, count, count)
+            change = end if leaves is None else min(leaves, end)
+            total += count * (change - begin)
+            begin = change
+        return total
 
 
 @dataclass(frozen=True, slots=True)

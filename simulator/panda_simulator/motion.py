@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections.abc import Iterator
 from typing import NamedTuple
 
 ONE = 1 << 112
@@ -50,12 +51,15 @@ class Piece(NamedTuple):
 
         The caller knows that it has come there at `last`, and not before `first`.
         """
-        rising = self.at(last) >= level
         t = self._estimate(level)
         guess = min(max(first, self.tick + t), last)
+        if not self.bend and self.speed:
+            return guess
+        rising = self.at(last) >= level
         return self._settle(level, rising=rising, low=first, high=last, guess=guess)
 
     def _estimate(self, level: int) -> int:
+        """Return the time after which it comes to a level, exactly unless it bends."""
         distance = level - self.start
         if not self.bend:
             return -(-distance // self.speed) if self.speed else 0
@@ -102,7 +106,40 @@ class Motion:
 
     def at(self, tick: int) -> int:
         """Return the position at a tick."""
-        return self._piece(tick).at(tick)
+        begin, start, speed, bend = self._pieces[max(bisect_right(self._ticks, tick) - 1, 0)]
+        t = tick - begin
+        return start + (speed + bend * t) * t
+
+    def parts(self, first: int, last: int) -> Iterator[tuple[Piece, int, int]]:
+        """Yield the pieces between two ticks, each with its first tick and the one after its last.
+
+        Args:
+            first: tick.
+            last: the tick after the last.
+        """
+        number = max(bisect_right(self._ticks, first) - 1, 0)
+        while first < last:
+            end = last
+            if number + 1 < len(self._ticks):
+                end = min(self._ticks[number + 1], last)
+            yield self._pieces[number], first, end
+            first = end
+            number += 1
+
+    @property
+    def pieces(self) -> list[Piece]:
+        """All pieces; another list whenever they change."""
+        return self._pieces
+
+    def scaled(self, gain: int, offset: int) -> Motion:
+        """Return gain times the position plus an offset, as things are."""
+        scaled = Motion()
+        scaled._pieces = [
+            Piece(tick, start * gain + offset, speed * gain, bend * gain)
+            for tick, start, speed, bend in self._pieces
+        ]
+        scaled._ticks = self._ticks
+        return scaled
 
     def speed_at(self, tick: int) -> int:
         """Return the speed at a tick, per tick."""

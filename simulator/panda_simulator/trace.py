@@ -37,6 +37,10 @@ class TraceBus:
         del tick
         return self.positions[index]
 
+    def track(self, index: int) -> None:
+        """Return nothing: stimuli are no track (CaptureBus.track)."""
+        del index
+
     def bits(self, word: int, tick: int) -> int:
         """Return a bit word (CaptureBus.bits)."""
         del tick

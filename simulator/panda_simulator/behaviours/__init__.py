@@ -25,7 +25,7 @@ from panda_simulator.behaviours.div import Div
 from panda_simulator.behaviours.filter import Filter
 from panda_simulator.behaviours.fmc import Fmc24vIn, Fmc24vOut
 from panda_simulator.behaviours.frames import CaptureBus
-from panda_simulator.behaviours.inenc import Inenc, Track
+from panda_simulator.behaviours.inenc import Inenc
 from panda_simulator.behaviours.lut import Lut
 from panda_simulator.behaviours.outenc import Outenc
 from panda_simulator.behaviours.pcap import Pcap
@@ -44,6 +44,7 @@ from panda_simulator.behaviours.pulse import Pulse
 from panda_simulator.behaviours.qdec import Qdec
 from panda_simulator.behaviours.seq import Seq
 from panda_simulator.behaviours.srgate import Srgate
+from panda_simulator.behaviours.stretches import EMPTY, Stretch, Track, sum_of_floors
 
 BEHAVIOURS: dict[str, Callable[[], Behaviour]] = {
     "BITS": Bits,
@@ -77,6 +78,7 @@ BEHAVIOURS: dict[str, Callable[[], Behaviour]] = {
 __all__ = [
     "ANYWHERE",
     "BEHAVIOURS",
+    "EMPTY",
     "Behaviour",
     "CaptureBus",
     "Inenc",
@@ -90,8 +92,10 @@ __all__ = [
     "Qdec",
     "RegisterFile",
     "Step",
+    "Stretch",
     "TableBlock",
     "Track",
     "Watcher",
     "signed",
+    "sum_of_floors",
 ]

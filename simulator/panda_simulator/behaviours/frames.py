@@ -6,9 +6,13 @@ Source: blocks.md 4.3.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol
 
+from typing_extensions import override
+
 from panda_simulator.behaviours.base import HIGHEST, LOWEST, MASK
+from panda_simulator.behaviours.stretches import Track, add_up
 
 VALUE, DIFF, SUM_LOW, SUM_HIGH, MIN, MAX, SQUARES_LOW, SQUARES_MIDDLE, SQUARES_HIGH = range(9)
 EXTENSION_BUS = 32
@@ -26,6 +30,10 @@ class CaptureBus(Protocol):
 
     def position(self, index: int, tick: int) -> int:
         """Return entry 0 … 31 of the position bus at the tick, signed."""
+        ...
+
+    def track(self, index: int) -> Track | None:
+        """Return the track that an entry is, seen a tick later, if it is one."""
         ...
 
     def bits(self, word: int, tick: int) -> int:
@@ -57,32 +65,56 @@ class Channel:
 
     def open(self, tick: int) -> None:
         """Begin a stretch of gated ticks."""
-        value = self._value = self._start = self._bus.position(self._index, tick)
+        self._value = self._start = self._bus.position(self._index, tick)
         self.added_to = tick
-        self.lowest = min(self.lowest, value)
-        self.highest = max(self.highest, value)
 
     def follow(self, tick: int) -> None:
         """Look at the position at a gated tick; it is called whenever that changes."""
         value = self._bus.position(self._index, tick)
         if value != self._value:
-            self._add(tick)
+            self.settle(tick)
             self._value = value
-            self.lowest = min(self.lowest, value)
-            self.highest = max(self.highest, value)
+
+    def settle(self, tick: int) -> None:
+        """Add up all ticks before this one."""
+        ticks, value = tick - self.added_to, self._value
+        if not ticks:
+            return
+        self.total += value * ticks
+        self.lowest = min(self.lowest, value)
+        self.highest = max(self.highest, value)
+        if self._squared:
+            self.squares += value * value * ticks
+        self.added_to = tick
 
     def close(self, tick: int) -> None:
         """End a stretch with the tick before this."""
-        self._add(tick)
+        self.settle(tick)
         self.diff += self._bus.position(self._index, tick) - self._start
 
-    def _add(self, tick: int) -> None:
-        """Add the value once for each tick up to the one before this."""
-        ticks = tick - self.added_to
-        self.total += self._value * ticks
-        if self._squared:
-            self.squares += self._value * self._value * ticks
-        self.added_to = tick
+
+class TrackChannel(Channel):
+    """What is added up of a track: nothing before somebody wants to know."""
+
+    __slots__ = ("_stretch",)
+
+    def __init__(self, bus: CaptureBus, index: int, track: Track) -> None:
+        super().__init__(bus, index, squared=False)
+        self._stretch = partial(add_up, track)
+
+    @override
+    def follow(self, tick: int) -> None:
+        """Do nothing: the past can be looked up."""
+
+    @override
+    def settle(self, tick: int) -> None:
+        """Add up all ticks before this one; a position is seen a tick later."""
+        if tick > self.added_to:
+            total, lowest, highest = self._stretch(self.added_to - 1, tick - 1)
+            self.total += total
+            self.lowest = min(self.lowest, lowest)
+            self.highest = max(self.highest, highest)
+            self.added_to = tick
 
 
 class Plan:
@@ -111,14 +143,16 @@ class Plan:
         for _, index, mode in parts:
             if index < EXTENSION_BUS and mode != VALUE:
                 modes.setdefault(index, set()).add(mode)
-        channels = {
-            index: Channel(bus, index, squared=not _SQUARES.isdisjoint(used))
-            for index, used in modes.items()
-        }
+        channels = {index: _channel(bus, index, used) for index, used in modes.items()}
         self.channels = list(channels.values())
-        self.added_up = frozenset(i for i, used in modes.items() if not _ADDED_UP.isdisjoint(used))
+        self.followed = frozenset(
+            index
+            for index, used in modes.items()
+            if not (_ADDED_UP.isdisjoint(used) or isinstance(channels[index], TrackChannel))
+        )
         """Positions of which every change matters."""
-        self.followed = [channels[index] for index in sorted(self.added_up)]
+        self.following = [channels[index] for index in sorted(self.followed)]
+        self.tracking = [one for one in self.channels if isinstance(one, TrackChannel)]
         for place, index, mode in parts:
             if index >= EXTENSION_BUS:
                 self._extension(place, index - EXTENSION_BUS)
@@ -151,6 +185,12 @@ class Plan:
             self.bits.append((place, entry - _BITS))
 
 
+def _channel(bus: CaptureBus, index: int, modes: set[int]) -> Channel:
+    squared = not _SQUARES.isdisjoint(modes)
+    track = None if squared or _ADDED_UP.isdisjoint(modes) else bus.track(index)
+    return TrackChannel(bus, index, track) if track else Channel(bus, index, squared=squared)
+
+
 class Frame:
     """The running frame of one capture list."""
 
@@ -178,12 +218,18 @@ class Frame:
         """Take the gate, and the positions, of a tick that is no capture."""
         if level:
             if self._gate:
-                for channel in self._plan.followed:
+                for channel in self._plan.following:
                     channel.follow(tick)
             else:
                 self._open(tick, time)
         elif self._gate:
             self._close(tick, time)
+
+    def settle(self, tick: int) -> None:
+        """Add up tracks before this tick, as they are about to be others."""
+        if self._gate:
+            for channel in self._plan.tracking:
+                channel.settle(tick)
 
     def capture(self, tick: int, level: int, time: int, shift: int) -> list[int]:
         """End the frame with a capture and begin the next; return the sample's words.
@@ -206,7 +252,7 @@ class Frame:
 
     def _open(self, tick: int, time: int) -> None:
         self._gate = 1
-        self.watched = self._plan.added_up
+        self.watched = self._plan.followed
         if self._start_time < 0:
             self._start_time = time
         self._counted_to = tick

@@ -11,11 +11,12 @@ here both change at the tick at which the encoder does.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
-from panda_simulator.behaviours.base import MASK, Outputs, Step, signed
+from panda_simulator.behaviours.base import HIGHEST, LOWEST, MASK, Outputs, Step, signed
+from panda_simulator.behaviours.stretches import EMPTY, Stretch, Track, add_up
 
 QUADRATURE, SSI, BISS, ENDAT = range(4)
 _LINKUP_ERROR, _TIMEOUT, _NOT_IMPLEMENTED = 1, 2, 5
@@ -24,24 +25,10 @@ _ENCODER_CONTROL = 1
 _SIGNED_ENCODINGS = (2, 3)
 _LINES = ((0, 0), (1, 0), (1, 1), (0, 1))
 _PATIENCE = 64
+_KEPT = 4
+"""Earlier readings: who adds up the past is told before there is one more."""
 _WORD = 32
 _RESETS = frozenset(("PROTOCOL", "ENCODING", "CLK_PERIOD", "FRAME_PERIOD", "BITS"))
-
-
-class Track(Protocol):
-    """A whole number that is a function of the tick."""
-
-    def at(self, tick: int) -> int:
-        """Return the value at a tick."""
-        ...
-
-    def leaves(self, tick: int, low: int, high: int) -> int | None:
-        """Return the first tick after `tick` with a value outside low … high.
-
-        It may be an earlier tick with a value inside: ask again then. None: never, as
-        things are.
-        """
-        ...
 
 
 class _Nothing:
@@ -67,11 +54,8 @@ class _Reading:
     shift: int
     extends_sign: bool
     period: int
-
-    @property
-    def plain(self) -> bool:
-        """Whether VAL is the count itself."""
-        return self.keep == _WORD and not self.shift and self.protocol == QUADRATURE
+    plain: bool
+    """Whether VAL is the count itself."""
 
     def sampled(self, tick: int) -> int:
         """Return the tick at which the value shown at a tick was read."""
@@ -81,12 +65,42 @@ class _Reading:
 
     def value(self, raw: int) -> int:
         """Return VAL of a raw count."""
+        if self.plain:
+            return signed(raw + self.offset)
         if self.protocol == ENDAT or self.keep <= 0:
             return 0
         word = (raw + self.offset & MASK) >> self.shift & (1 << self.keep) - 1
         if self.extends_sign and word >> self.keep - 1:
             word -= 1 << self.keep
         return signed(word)
+
+    def next_change(self, track: Track, tick: int) -> int | None:
+        """Return a tick up to which VAL stays what it is at a tick, None for ever."""
+        read = self.sampled(tick)
+        raw = track.at(read)
+        change = track.leaves(read, raw, raw)
+        if change is None:
+            return None
+        shown = self.sampled(change)
+        return shown if shown == change else shown + self.period
+
+    def stretch(self, track: Track, first: int, last: int) -> Stretch:
+        """Add up VAL from first to the tick before last."""
+        if self.plain:
+            total, lowest, highest = add_up(track, first, last)
+            if lowest + self.offset >= LOWEST and highest + self.offset <= HIGHEST:
+                ticks = last - first
+                return Stretch(
+                    total + ticks * self.offset, lowest + self.offset, highest + self.offset
+                )
+        whole = EMPTY
+        while first < last:
+            value = self.value(track.at(self.sampled(first)))
+            change = self.next_change(track, first)
+            end = last if change is None else min(change, last)
+            whole = whole.joined(Stretch(value * (end - first), value, value))
+            first = end
+        return whole
 
 
 class Inenc:
@@ -101,7 +115,8 @@ class Inenc:
         self._track: Track = _Nothing()
         self._connected = False
         self._homed = 0
-        self._before = self._now = self._reading(0, 0)
+        self._now = self._reading(0, 0)
+        self._earlier: deque[_Reading] = deque([self._now], maxlen=_KEPT)
         self.listened = False
         """Whether A and B must be put out at each change."""
 
@@ -115,7 +130,7 @@ class Inenc:
         registers = {name: value for name, value in changes.items() if name in self._set}
         if registers or "SETP" in changes:
             self._set.update(registers)
-            self._before = self._now
+            self._earlier.append(self._now)
             offset = self._now.offset
             if "SETP" in changes and self._connected:
                 offset = signed(changes["SETP"]) - self._track.at(tick)
@@ -154,7 +169,9 @@ class Inenc:
 
     def at(self, tick: int) -> int:
         """Return VAL (Track.at)."""
-        reading = self._now if tick >= self._now.since else self._before
+        reading = self._now
+        if tick < reading.since:
+            reading = self._reading_at(tick)
         return reading.value(self._track.at(reading.sampled(tick)))
 
     def leaves(self, tick: int, low: int, high: int) -> int | None:
@@ -165,29 +182,47 @@ class Inenc:
         if reading.plain:
             return self._track.leaves(tick, low - reading.offset, high - reading.offset)
         for _ in range(_PATIENCE):
-            read = reading.sampled(tick)
-            raw = self._track.at(read)
-            change = self._track.leaves(read, raw, raw)
+            change = reading.next_change(self._track, tick)
             if change is None:
                 return None
-            shown = reading.sampled(change)
-            tick = shown if shown == change else shown + reading.period
+            tick = change
             if not low <= self.at(tick) <= high:
                 break
         return tick
 
+    def stretch(self, first: int, last: int) -> Stretch:
+        """Add up VAL from first to the tick before last (stretches.add_up)."""
+        whole = EMPTY
+        end = last
+        for reading in (self._now, *reversed(self._earlier)):
+            oldest = reading is self._earlier[0]
+            begin = first if oldest else max(first, reading.since)
+            if begin < end:
+                whole = whole.joined(reading.stretch(self._track, begin, end))
+                end = begin
+        return whole
+
+    def _reading_at(self, tick: int) -> _Reading:
+        """Return how a count became VAL at an earlier tick."""
+        for reading in reversed(self._earlier):
+            if tick >= reading.since:
+                return reading
+        return self._earlier[0]
+
     def _reading(self, tick: int, offset: int) -> _Reading:
         now = self._set
         low = now["LSB_DISCARD"] & 31
+        protocol = now["PROTOCOL"] & 3
         keep = (now["BITS"] % _WORD or _WORD) - (now["MSB_DISCARD"] & 31) - low
         return _Reading(
             since=tick,
-            protocol=now["PROTOCOL"] & 3,
+            protocol=protocol,
             offset=offset,
             keep=keep,
             shift=low,
             extends_sign=now["ENCODING"] in _SIGNED_ENCODINGS,
             period=now["FRAME_PERIOD"],
+            plain=keep == _WORD and not low and protocol == QUADRATURE,
         )
 
     def _health(self) -> int:

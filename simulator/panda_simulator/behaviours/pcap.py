@@ -83,6 +83,10 @@ class Pcap:
         """Positions of which PCAP needs to be told every change, as things are."""
         return self._frame.watched
 
+    def settle(self, tick: int) -> None:
+        """Add up tracks before this tick, which go on differently or are read differently."""
+        self._frame.settle(tick)
+
     def load(self, entries: Sequence[int]) -> None:
         """Replace the capture list (START_WRITE and WRITEs)."""
         self._entries = list(entries)

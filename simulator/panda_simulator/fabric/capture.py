@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from panda_simulator.behaviours import Pcap
+from panda_simulator.behaviours import Pcap, Track
 from panda_simulator.fabric.buses import BitBus, PositionBus
 from panda_simulator.hardware import CaptureSink, Completion
 
@@ -18,6 +18,11 @@ class BusView:
     def __init__(self, bits: BitBus, positions: PositionBus) -> None:
         self.position = positions.seen
         self.bits = bits.seen
+        self._tracks = positions.tracks
+
+    def track(self, index: int) -> Track | None:
+        """Return the track that a position is, if it is one."""
+        return self._tracks.get(index)
 
 
 class Acquisition:

@@ -143,21 +143,14 @@ class Engine:
             self.wiring.positions.flag(index)
         for follower in self.wiring.followers(encoder.behaviour):
             self.agenda.at(tick + 1, follower)
-        if self.wiring.pcap.watched and self.wiring.pcap_instance is not None:
-            self.agenda.at(tick + 1, self.wiring.pcap_instance)
+        self.wiring.pcap.settle(tick)
 
     def _after_encoder(self, instance: Instance, tick: int) -> None:
         if isinstance(instance.behaviour, Inenc) and instance.behaviour.set_at == tick:
             self.look_again(instance, tick)
 
     def _after_pcap(self, instance: Instance, tick: int) -> None:
-        pcap, positions = self.wiring.pcap, self.wiring.positions
-        for index in pcap.watched:
-            if (track := positions.tracks.get(index)) is not None:
-                now = track.at(tick - 1)
-                leaves = track.leaves(tick - 1, now, now)
-                if leaves is not None:
-                    self.agenda.at(max(leaves + 1, tick + 1), instance)
+        del instance
         if self.acquisition and self.acquisition.follow(tick):
             self.acquisition = None
 
