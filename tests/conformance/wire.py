@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-TIMEOUT = 10.0
+TIMEOUT = 30.0
 Reply = Any
 """A line, or the elements of a multi-value reply without their ``!``: a test knows which."""
 
