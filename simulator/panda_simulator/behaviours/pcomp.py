@@ -63,7 +63,12 @@ class Pcomp:
         elif now["ENABLE"] > enabled:
             self._start()
         self._outputs["STATE"] = self._state
-        return self._outputs, tick + 1 if self._state != state else None
+        return self._outputs, tick + 1 if self._state != state and self._goes_on() else None
+
+    def _goes_on(self) -> bool:
+        """Tell whether the next transition is due with the position as it is."""
+        low, high = self._quiet_places()
+        return not low <= self._place() <= high
 
     def quiet(self, name: str) -> Interval:
         """Return positions among which nothing happens (Watcher.quiet)."""
@@ -82,7 +87,7 @@ class Pcomp:
         if self._state == WAIT_DIR:
             start = self._positions["START"]
             if self._set["RELATIVE"] & 1:
-                threshold = start + self._positions["PRE_START"]
+                threshold = signed(start + self._positions["PRE_START"])
                 return 1 - threshold, threshold - 1
             return start, start
         if self._state == WAIT_PRE_START:

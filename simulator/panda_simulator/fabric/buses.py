@@ -5,12 +5,13 @@ Source: blocks.md 1.2, 1.3.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
 from panda_simulator.behaviours import Track
+from panda_simulator.fabric.lines import Lines
 from panda_simulator.hardware import BIT_BUS_SIZE, BIT_ONE, POSITION_BUS_SIZE
 
 _WORD = 32
@@ -29,7 +30,7 @@ class BitBus:
         self._words_before = list(self._words)
         self._word_ticks = [-1] * len(self._words)
         self._places = [(index // _WORD, 1 << index % _WORD) for index in range(BIT_BUS_SIZE)]
-        self.computed: list[tuple[int, Callable[[int], int]]] = []
+        self.computed: list[Lines] = []
         """Bits that are functions of the tick while nothing is connected to them."""
         self._shown: dict[int, int] = {}
 
@@ -54,18 +55,20 @@ class BitBus:
         """Return bits 32·word … 32·word + 31 as a block sees them at the tick."""
         late = self._word_ticks[word] == tick
         bits = self._words_before[word] if late else self._words[word]
-        for index, level in self.computed:
-            if index // _WORD == word:
-                bit = 1 << index % _WORD
-                bits = bits & ~bit | bit * level(tick - 1)
+        for lines in self.computed:
+            bits = lines.overlay(word, bits, tick - 1)
         return bits
 
     def snapshot_computed(self, tick: int) -> None:
         """Put computed bits on the bus as they are at a tick."""
-        for index, level in self.computed:
-            changed = self._show(index, level(tick)) or self.changed[index]
-            self.put(index, tick, level(tick))
+        for index, level in self._levels(tick):
+            changed = self._show(index, level) or self.changed[index]
+            self.put(index, tick, level)
             self.changed[index] = changed
+
+    def _levels(self, tick: int) -> Iterator[tuple[int, int]]:
+        for lines in self.computed:
+            yield from zip(lines.indices, lines.levels(tick), strict=True)
 
     def _show(self, index: int, level: int) -> bool:
         """Tell whether a computed bit is another than when it was last shown."""
@@ -76,9 +79,9 @@ class BitBus:
     def snapshot(self, tick: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """Return levels and change flags, both (128,), and clear the flags."""
         levels = self.levels[:BIT_BUS_SIZE]
-        for index, level in self.computed:
-            levels[index] = level(tick)
-            self.changed[index] |= self._show(index, levels[index])
+        for index, level in self._levels(tick):
+            levels[index] = level
+            self.changed[index] |= self._show(index, level)
         values = np.array(levels, dtype=np.bool_)
         changes = np.array(self.changed, dtype=np.bool_)
         self.changed = [False] * BIT_BUS_SIZE

@@ -143,6 +143,8 @@ class Engine:
             self.wiring.positions.flag(index)
         for follower in self.wiring.followers(encoder.behaviour):
             self.agenda.at(tick + 1, follower)
+        for lines in self.wiring.bits.computed:
+            lines.disturb()
         self.wiring.pcap.settle(tick)
 
     def _after_encoder(self, instance: Instance, tick: int) -> None:

@@ -254,6 +254,7 @@ class Fabric:
         instance = self._wiring.instances.get(("INENC", number))
         if instance is not None and isinstance(instance.behaviour, Inenc):
             tick = self.begin_change()
+            self._wiring.pcap.settle(tick)
             instance.behaviour.connect(track)
             self.encoder_changed(number, tick)
 

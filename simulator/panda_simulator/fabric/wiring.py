@@ -13,6 +13,7 @@ from panda_simulator.behaviours import BEHAVIOURS, Behaviour, Inenc, Pcap, Regis
 from panda_simulator.fabric.agenda import Agenda, Instance
 from panda_simulator.fabric.buses import BitBus, PositionBus
 from panda_simulator.fabric.capture import BusView
+from panda_simulator.fabric.lines import Lines
 from panda_simulator.hardware import BIT_ONE, BIT_ZERO, POSITION_ZERO
 
 Flags: TypeAlias = tuple[list[bool], list[bool]]
@@ -77,10 +78,10 @@ class Wiring:
             return
         if "VAL" in instance.positions:
             self.positions.tracks[instance.positions["VAL"]] = inenc
-        for line, name in enumerate(("A", "B")):
-            if name in instance.bits:
-                self.lines[instance.bits[name]] = instance
-                self.bits.computed.append((instance.bits[name], _line(inenc, line)))
+        if "A" in instance.bits and "B" in instance.bits:
+            indices = instance.bits["A"], instance.bits["B"]
+            self.lines.update(dict.fromkeys(indices, instance))
+            self.bits.computed.append(Lines(inenc, indices))
 
     def hold(self, instance: Instance, name: str, value: int) -> None:
         """Let a field read a value from the start, unless its block knows better."""
@@ -138,8 +139,8 @@ class Wiring:
         if not source.behaviour.listened:
             source.behaviour.listened = True
             self.bits.snapshot_computed(tick)
-            own = set(source.bits.values())
-            self.bits.computed = [bit for bit in self.bits.computed if bit[0] not in own]
+            own = source.bits.values()
+            self.bits.computed = [one for one in self.bits.computed if not one.touches(own)]
             self._agenda.at(tick + _HOP, source)
 
     def _select_position(self, instance: Instance, name: str, tick: int, index: int) -> None:
@@ -198,7 +199,3 @@ class Wiring:
         for instance in self.instances.values():
             if any(followed is track for followed in instance.tracked.values()):
                 yield instance
-
-
-def _line(inenc: Inenc, line: int) -> Callable[[int], int]:
-    return lambda tick: inenc.lines(tick)[line]
