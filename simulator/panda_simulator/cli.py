@@ -34,6 +34,9 @@ app = typer.Typer(
 )
 
 
+_LATENCY = "Signals need as many ticks from block to block as in the FPGA, not one."
+
+
 class HardwareChoice(Enum):
     """What is behind the registers."""
 
@@ -111,6 +114,7 @@ def serve(
             min=0, max=65535, help="A port for commands about the simulator; 0 is any free port."
         ),
     ] = None,
+    hardware_latency: Annotated[bool, typer.Option("--hardware-latency", help=_LATENCY)] = False,
 ) -> None:
     """Serve a box until SIGINT or SIGTERM."""
     try:
@@ -132,6 +136,7 @@ def serve(
             fpga=fpga,
             faults=fault or (),
             bench_port=bench_port,
+            hardware_latency=hardware_latency,
         )
         asyncio.run(_serve(simulator))
     except (ConfigError, StateError, OSError, ValueError) as error:
@@ -265,13 +270,14 @@ def timing(
     columns: Annotated[int, typer.Option(min=40, help="Width of the text.")] = 100,
     width: Annotated[float, typer.Option(min=3, help="Width of the picture, inches.")] = 10.0,
     dpi: Annotated[int, typer.Option(min=30, help="Dots per inch of a PNG.")] = 150,
+    hardware_latency: Annotated[bool, typer.Option("--hardware-latency", help=_LATENCY)] = False,
 ) -> None:
     """Run wired boxes from scripts, and draw their signals as timing diagrams."""
     # imported here: serving a box needs nothing of it
     from panda_simulator.timing import ScriptError  # noqa: PLC0415
     from panda_simulator.timing.command import Wishes, run  # noqa: PLC0415
 
-    wishes = Wishes(output, first, last, text, csv, json, columns, width, dpi)
+    wishes = Wishes(output, first, last, text, csv, json, columns, width, dpi, hardware_latency)
     try:
         run(scripts, wishes, lambda part: typer.echo(part, nl=False))
     except (ScriptError, OSError, ValueError) as error:

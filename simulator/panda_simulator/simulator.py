@@ -69,6 +69,7 @@ class SimulatorOptions(TypedDict, total=False):
     fpga: str | None
     faults: Sequence[str]
     bench_port: int | None
+    hardware_latency: bool
 
 
 class Simulator:
@@ -102,6 +103,7 @@ class Simulator:
         fpga: str | None = None,
         faults: Sequence[str] = (),
         bench_port: int | None = None,
+        hardware_latency: bool = False,
     ) -> None:
         """Read the files of the box; nothing listens yet.
 
@@ -133,6 +135,8 @@ class Simulator:
             faults: what goes wrong from the start, each as ``NAME:key=value,...``.
             bench_port: a port of this machine for commands about the simulator, 0 is any
                 free one, None is none.
+            hardware_latency: whether signals need as many ticks from block to block as in
+                the FPGA, in place of the one that is documented.
 
         Raises:
             ConfigError: a file of the box is malformed.
@@ -162,6 +166,7 @@ class Simulator:
                 clock=clock,
                 world=self.world,
                 readings=layout.readings,
+                hardware_latency=hardware_latency,
             )
 
         def registers(layout: Layout) -> EchoHardware:

@@ -48,10 +48,15 @@ POSITION = _number(_POSITIONS)
 class Bench:
     """A fabric with a stepped clock, driven by short names."""
 
-    def __init__(self, clock: Clock | None = None, *, leaps: bool = True) -> None:
+    def __init__(
+        self, clock: Clock | None = None, *, leaps: bool = True, hardware_latency: bool = False
+    ) -> None:
         self.clock = SteppedClock() if clock is None else clock
         self.world = World(self.clock)
-        self.fabric = Fabric(BLOCKS, BIT, POSITION, clock=self.clock, world=self.world, leaps=leaps)
+        self.fabric = Fabric(
+            BLOCKS, BIT, POSITION, clock=self.clock, world=self.world, leaps=leaps,
+            hardware_latency=hardware_latency,
+        )  # fmt: skip
 
     def set(self, block: str, number: int = 1, **registers: int | str) -> None:
         """Write registers; ``"PCOMP1.OUT"`` selects a source, ``"ONE"`` the constant."""

@@ -75,20 +75,21 @@ def count(bench, *, period: int = 125, **counter: int) -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(seed=st.integers(0, 2**32))
-def test_random_wirings_are_the_same_with_leaps_and_without(seed):
-    leaping, playing = Player(leaps=True), Player(leaps=False)
+@given(seed=st.integers(0, 2**32), late=st.booleans())
+def test_random_wirings_are_the_same_with_leaps_and_without(seed, late):
+    leaping, playing = (Player(leaps=leaps, hardware_latency=late) for leaps in (True, False))
     with eagerness():
         for action in Wiring(seed).actions:
             assert leaping.do(action) == playing.do(action), action
     assert leaping.snapshot() == playing.snapshot()
 
 
-def test_many_random_wirings_do_leap():
+@pytest.mark.parametrize("late", [False, True])
+def test_many_random_wirings_do_leap(late):
     leapt = 0
     with eagerness():
         for seed in range(20):
-            players = [Player(leaps=leaping) for leaping in (True, False)]
+            players = [Player(leaps=leaps, hardware_latency=late) for leaps in (True, False)]
             for action in Wiring(seed).actions:
                 for player in players:
                     player.do(action)

@@ -166,8 +166,8 @@ class Wiring:
 class Player:
     """A bench that does actions, and can be compared with another one."""
 
-    def __init__(self, *, leaps: bool) -> None:
-        self.bench = Bench(leaps=leaps)
+    def __init__(self, *, leaps: bool, hardware_latency: bool = False) -> None:
+        self.bench = Bench(leaps=leaps, hardware_latency=hardware_latency)
         self._sinks: list[Sink] = []
 
     def do(self, action: Action) -> Any:

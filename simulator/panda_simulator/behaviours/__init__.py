@@ -44,7 +44,7 @@ from panda_simulator.behaviours.pulse import Pulse
 from panda_simulator.behaviours.qdec import Qdec
 from panda_simulator.behaviours.seq import Seq
 from panda_simulator.behaviours.srgate import Srgate
-from panda_simulator.behaviours.stretches import EMPTY, Stretch, Track, sum_of_floors
+from panda_simulator.behaviours.stretches import EMPTY, Stretch, Track, add_up, sum_of_floors
 
 BEHAVIOURS: dict[str, Callable[[], Behaviour]] = {
     "BITS": Bits,
@@ -96,6 +96,7 @@ __all__ = [
     "TableBlock",
     "Track",
     "Watcher",
+    "add_up",
     "signed",
     "sum_of_floors",
 ]

@@ -55,8 +55,12 @@ class BitBus:
         """Return bits 32·word … 32·word + 31 as a block sees them at the tick."""
         late = self._word_ticks[word] == tick
         bits = self._words_before[word] if late else self._words[word]
+        return self._overlaid(word, bits, tick - 1)
+
+    def _overlaid(self, word: int, bits: int, tick: int) -> int:
+        """Return the bits of a word with the computed ones as they are at a tick."""
         for lines in self.computed:
-            bits = lines.overlay(word, bits, tick - 1)
+            bits = lines.overlay(word, bits, tick)
         return bits
 
     def snapshot_computed(self, tick: int) -> None:

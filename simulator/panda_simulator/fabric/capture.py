@@ -9,20 +9,23 @@ from collections.abc import Callable
 
 from panda_simulator.behaviours import Pcap, Track
 from panda_simulator.fabric.buses import BitBus, PositionBus
+from panda_simulator.fabric.latency import Later
 from panda_simulator.hardware import CaptureSink, Completion
 
 
 class BusView:
-    """Both buses as PCAP sees them (behaviours.CaptureBus), with the hop of one tick."""
+    """Both buses as PCAP sees them (behaviours.CaptureBus), some ticks later."""
 
-    def __init__(self, bits: BitBus, positions: PositionBus) -> None:
+    def __init__(self, bits: BitBus, positions: PositionBus, hop: int) -> None:
         self.position = positions.seen
         self.bits = bits.seen
         self._tracks = positions.tracks
+        self._later = hop - 1
 
     def track(self, index: int) -> Track | None:
-        """Return the track that a position is, if it is one."""
-        return self._tracks.get(index)
+        """Return the track that a position is, if it is one, to be seen a tick later."""
+        track = self._tracks.get(index)
+        return Later(track, self._later) if track and self._later else track
 
 
 class Acquisition:

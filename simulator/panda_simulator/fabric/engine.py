@@ -43,6 +43,7 @@ class Engine:
         self.leaps = Leaps(self, enabled=leaps)
         self.agenda = agenda
         self.wiring = wiring
+        self._hop = wiring.hops.position
         self._world = world
         self.connectors = Connectors(wiring.instances.values(), world)
         for key, instance in wiring.instances.items():
@@ -113,7 +114,7 @@ class Engine:
         """Call a block and put out what it makes (proofs.Machine)."""
         if instance.tracked:
             for name, track in instance.tracked.items():
-                changes[name] = track.at(tick - 1)
+                changes[name] = track.at(tick - self._hop)
         outputs, wake = instance.update(tick, changes)
         if wake != instance.wake:
             instance.wake = wake
@@ -133,16 +134,16 @@ class Engine:
                 low, high = instance.watcher.quiet(name)
             else:
                 low = high = changes[name]
-            leaves = track.leaves(tick - 1, low, high)
+            leaves = track.leaves(tick - self._hop, low, high)
             if leaves is not None:
-                self.agenda.at(max(leaves + 1, tick + 1), instance)
+                self.agenda.at(max(leaves + self._hop, tick + 1), instance)
 
     def look_again(self, encoder: Instance, tick: int) -> None:
         """Call who follows an encoder that goes on differently from a tick on."""
         for index in encoder.positions.values():
             self.wiring.positions.flag(index)
         for follower in self.wiring.followers(encoder.behaviour):
-            self.agenda.at(tick + 1, follower)
+            self.agenda.at(tick + self._hop, follower)
         for lines in self.wiring.bits.computed:
             lines.disturb()
         self.wiring.pcap.settle(tick)

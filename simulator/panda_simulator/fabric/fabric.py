@@ -28,6 +28,7 @@ from panda_simulator.clock import FOREVER, TICKS_PER_SECOND, Clock
 from panda_simulator.fabric.agenda import Agenda, Instance
 from panda_simulator.fabric.capture import Acquisition
 from panda_simulator.fabric.engine import Engine
+from panda_simulator.fabric.latency import DOCUMENTED, HARDWARE
 from panda_simulator.fabric.pace import Pace
 from panda_simulator.fabric.probe import Probe
 from panda_simulator.fabric.wiring import Wiring
@@ -67,6 +68,7 @@ class Fabric:
         world: World,
         readings: Mapping[tuple[str, int, str], int] = MappingProxyType({}),
         leaps: bool = True,
+        hardware_latency: bool = False,
     ) -> None:
         """Make a box in its power-up state.
 
@@ -80,11 +82,13 @@ class Fabric:
             readings: (block, number, field) to what it reads if no behaviour puts it out.
             leaps: whether periods that are all alike may be computed rather than played;
                 it makes no difference but in speed.
+            hardware_latency: whether a hop takes the ticks that real hardware needs, not one.
         """
         self._clock = clock
         self._world = world
         self._agenda = Agenda()
-        self._wiring = Wiring(blocks, bit_index, position_index, self._agenda)
+        hops = HARDWARE if hardware_latency else DOCUMENTED
+        self._wiring = Wiring(blocks, bit_index, position_index, self._agenda, hops)
         self._engine = Engine(self._agenda, self._wiring, world, leaps=leaps)
         self._pace = Pace()
         self._work = asyncio.Event()

@@ -36,7 +36,8 @@ class Lines:
         levels = self._encoder.lines(tick)
         count = self._encoder.at(tick)
         if count == self._count and self._encoder.leaves(tick, count, count) is None:
-            self._still = levels
+            # one who looks at the tick before comes next, where hops are longer
+            self._still = levels if self._encoder.lines(tick - 1) == levels else None
         self._count = count
         return levels
 

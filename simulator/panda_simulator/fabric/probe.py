@@ -52,6 +52,11 @@ class Probe:
 
         self._instance.update = watched
 
+    @property
+    def position_hop(self) -> int:
+        """Ticks after which the block sees a position that is on the bus."""
+        return self._wiring.hops.position
+
     def on_bus(self, name: str) -> int:
         """Return what the source of an input has on its bus now, which the block sees a hop later.
 

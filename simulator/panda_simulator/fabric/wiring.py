@@ -13,6 +13,7 @@ from panda_simulator.behaviours import BEHAVIOURS, Behaviour, Inenc, Pcap, Regis
 from panda_simulator.fabric.agenda import Agenda, Instance
 from panda_simulator.fabric.buses import BitBus, PositionBus
 from panda_simulator.fabric.capture import BusView
+from panda_simulator.fabric.latency import DOCUMENTED, Hops, LateBitBus, LatePositionBus
 from panda_simulator.fabric.lines import Lines
 from panda_simulator.hardware import BIT_ONE, BIT_ZERO, POSITION_ZERO
 
@@ -20,7 +21,6 @@ Flags: TypeAlias = tuple[list[bool], list[bool]]
 """What has changed: bits and positions."""
 
 MAX_DELAY = 31
-_HOP = 1
 _DELAY = "_DELAY"
 
 
@@ -33,9 +33,12 @@ class Wiring:
         bit_index: Mapping[tuple[str, int, str], int],
         position_index: Mapping[tuple[str, int, str], int],
         agenda: Agenda,
+        hops: Hops = DOCUMENTED,
     ) -> None:
-        self.bits = BitBus()
-        self.positions = PositionBus()
+        late = hops.sample > DOCUMENTED.sample
+        self.hops = hops
+        self.bits = LateBitBus() if late else BitBus()
+        self.positions = LatePositionBus() if late else PositionBus()
         self.watched = False
         """Whether somebody is told of every call of a block: none may be left out."""
         self._agenda = agenda
@@ -43,7 +46,7 @@ class Wiring:
         self._position_sinks: list[list[tuple[Instance, str]]] = [
             [] for _ in range(POSITION_ZERO + 1)
         ]
-        self.pcap = Pcap(BusView(self.bits, self.positions))
+        self.pcap = Pcap(BusView(self.bits, self.positions, hops.sample))
         self.instances = {
             (block, number): Instance(block, number, self._behaviour(block))
             for block, count in blocks.items()
@@ -112,24 +115,29 @@ class Wiring:
     def _set_delay(self, instance: Instance, name: str, tick: int, delay: int) -> None:
         index, _ = instance.bit_sources[name]
         # The tap moves: what is still in the line would come at times of the old tap.
-        self._agenda.forget(instance, name, tick + 1, tick + _HOP + MAX_DELAY)
+        self._agenda.forget(instance, name, tick + 1, tick + self._hop(instance) + MAX_DELAY)
         self._unlisten(instance, name)
         self._listen(instance, name, (index, delay & MAX_DELAY), tick)
 
     def _unlisten(self, instance: Instance, name: str) -> int:
         """Disconnect a bit input; return its delay."""
         index, delay = instance.bit_sources[name]
-        sink = instance, name, _HOP + delay
+        sink = instance, name, self._hop(instance) + delay
         if sink in self._bit_sinks[index]:
             self._bit_sinks[index].remove(sink)
         return delay
 
     def _listen(self, instance: Instance, name: str, source: tuple[int, int], tick: int) -> None:
         index, delay = source
+        hop = self._hop(instance) + delay
         instance.bit_sources[name] = source
-        self._bit_sinks[index].append((instance, name, _HOP + delay))
+        self._bit_sinks[index].append((instance, name, hop))
         self.put_out_line(index, tick)
-        self._agenda.at(tick + _HOP + delay, instance)[name] = self.bits.levels[index]
+        self._agenda.at(tick + hop, instance)[name] = self.bits.levels[index]
+
+    def _hop(self, instance: Instance) -> int:
+        """Return the ticks of a hop to a bit input of a block."""
+        return self.hops.capture if instance.behaviour is self.pcap else self.hops.bit
 
     def put_out_line(self, index: int, tick: int) -> None:
         """Begin to put an encoder line out change by change: somebody listens to it."""
@@ -141,7 +149,7 @@ class Wiring:
             self.bits.snapshot_computed(tick)
             own = source.bits.values()
             self.bits.computed = [one for one in self.bits.computed if not one.touches(own)]
-            self._agenda.at(tick + _HOP, source)
+            self._agenda.at(tick + 1, source)
 
     def _select_position(self, instance: Instance, name: str, tick: int, index: int) -> None:
         index = min(index, POSITION_ZERO)
@@ -150,7 +158,7 @@ class Wiring:
             self._position_sinks[old].remove((instance, name))
         instance.position_sources[name] = index
         track = self.positions.tracks.get(index)
-        changes = self._agenda.at(tick + _HOP, instance)
+        changes = self._agenda.at(tick + self.hops.position, instance)
         if track is None:
             instance.tracked.pop(name, None)
             self._position_sinks[index].append((instance, name))
@@ -177,9 +185,9 @@ class Wiring:
     def _put_position(self, index: int, tick: int, value: int) -> None:
         self.positions.put(index, tick, value)
         for instance, name in self._position_sinks[index]:
-            self._agenda.at(tick + _HOP, instance)[name] = value
+            self._agenda.at(tick + self.hops.position, instance)[name] = value
         if index in self.pcap.watched and self.pcap_instance is not None:
-            self._agenda.at(tick + _HOP, self.pcap_instance)
+            self._agenda.at(tick + self.hops.sample, self.pcap_instance)
 
     def take_flags(self) -> Flags:
         """Return which bits and positions changed since the last snapshot, and clear that."""

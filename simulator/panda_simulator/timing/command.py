@@ -35,6 +35,7 @@ class Wishes:
         columns: width of the text.
         width: of the picture, in inches.
         dpi: of a PNG.
+        hardware_latency: let hops take the ticks that real hardware needs.
     """
 
     output: Path | None = None
@@ -46,6 +47,7 @@ class Wishes:
     columns: int = 100
     width: float = 10.0
     dpi: int = 150
+    hardware_latency: bool = False
 
 
 def run(files: Sequence[Path], wishes: Wishes, say: Callable[[str], None]) -> None:
@@ -64,7 +66,8 @@ def run(files: Sequence[Path], wishes: Wishes, say: Callable[[str], None]) -> No
     if wishes.output and len(files) > 1:
         raise ValueError("one output cannot hold several diagrams: give one script")
     for path in files:
-        diagram = play(read_script(path)).window(_tick(wishes.first), _tick(wishes.last))
+        diagram = play(read_script(path), hardware_latency=wishes.hardware_latency)
+        diagram = diagram.window(_tick(wishes.first), _tick(wishes.last))
         encoding = sys.stdout.encoding or "ascii"
         if wishes.text:
             glyphs = UNICODE if "utf" in encoding.lower() else ASCII

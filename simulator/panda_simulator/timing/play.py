@@ -27,20 +27,26 @@ _SETTLING = 64
 """Ticks between the last setting and the diagram: longer than any input delay."""
 
 
-def play(script: Script) -> Diagram:
+def play(script: Script, *, hardware_latency: bool = False) -> Diagram:
     """Run a script.
+
+    Args:
+        script: what to run.
+        hardware_latency: whether hops take the ticks that real hardware needs, whatever the
+            script says.
 
     Raises:
         ScriptError: something in it is not of the box, or is refused by it.
     """
-    return _Player(script).play()
+    return _Player(script, late=hardware_latency or script.hardware_latency).play()
 
 
 class _Player:
     """One run of a script."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, *, late: bool) -> None:
         self._script = script
+        self._late = late
         self._marks: list[Mark] = []
         self._zero = 0
         self._before: dict[str, str] = {}
@@ -56,6 +62,7 @@ class _Player:
                 config_dir=script.config_dir,
                 box_file=script.box_file,
                 world=self._world,
+                hardware_latency=self._late,
             )
         except (ConfigError, ValueError, OSError) as problem:
             reason = f"{script.box_key}: {problem}"

@@ -80,12 +80,13 @@ class _Followed(_Lane):
         self._recording = recording
         self._probe = probe
         self._name = name
+        self._hop = probe.position_hop
         self._track: Track | None = None
         self._history: TrackHistory | None = None
         self._at = 0
         self._follow(tick, probe.track(name))
         track = self._track
-        super().__init__(track.at(tick - 1) if track else probe.on_bus(name))
+        super().__init__(track.at(tick - self._hop) if track else probe.on_bus(name))
 
     def take(self, tick: int, changes: Mapping[str, int]) -> None:
         track = self._probe.track(self._name)
@@ -101,9 +102,9 @@ class _Followed(_Lane):
         history = self._history
         if history is None:
             return
-        history.follow(last - 1)
-        while self._at < len(history.ticks) and history.ticks[self._at] < last:
-            self.put(history.ticks[self._at] + 1, history.values[self._at])
+        history.follow(last - self._hop)
+        while self._at < len(history.ticks) and history.ticks[self._at] <= last - self._hop:
+            self.put(history.ticks[self._at] + self._hop, history.values[self._at])
             self._at += 1
         self.exact = self.exact and history.exact
 
@@ -112,8 +113,8 @@ class _Followed(_Lane):
         self._history = None
         source = self._probe.followed(self._name)
         if source is not None:
-            self._history = self._recording.history(source, tick - 1)
-            self._history.follow(tick - 1)
+            self._history = self._recording.history(source, tick - self._hop)
+            self._history.follow(tick - self._hop)
             self._at = len(self._history.ticks)
 
 

@@ -37,8 +37,8 @@ MOST_TIMES = 1_000_000
 """How often a stimulus may happen."""
 
 KEYS = (
-    "title", "box", "config_dir", "box_file", "axes", "cables", "set", "stimuli",
-    "show", "until", "notes",
+    "title", "box", "config_dir", "box_file", "hardware_latency", "axes", "cables", "set",
+    "stimuli", "show", "until", "notes",
 )  # fmt: skip
 _BOX_KEYS = ("box", "config_dir", "box_file")
 _WHEN = ("at", "every", "times")
@@ -147,6 +147,7 @@ class Script:
     box_key: str
     """Which of the three is given."""
     box_line: int
+    hardware_latency: bool
     axes: tuple[AxisSetup, ...]
     cables: tuple[Cable, ...]
     settings: tuple[Action, ...]
@@ -195,6 +196,7 @@ def _script(root: Entries) -> Script:
         box_file=root.path.parent / given["box_file"] if "box_file" in given else None,
         box_key=box_key,
         box_line=root.lines.get(box_key, 1),
+        hardware_latency=_flag(root, "hardware_latency"),
         axes=tuple(_axis(name, line, node) for name, line, node in _walk(root, "axes")),
         cables=tuple(_cable(node) for node in _list(root, "cables")),
         settings=tuple(Action(name, line, node) for name, line, node in _walk(root, "set")),
@@ -208,6 +210,14 @@ def _script(root: Entries) -> Script:
 def _text(node: Entries, key: str) -> str:
     """Return a text on one line, nothing if it is not there."""
     return " ".join(scalar(node.nodes[key], key).text.split()) if key in node.nodes else ""
+
+
+def _flag(root: Entries, key: str) -> bool:
+    """Return true or false, false if it is not there."""
+    text = _text(root, key) or "false"
+    if text not in {"true", "false"}:
+        raise error(root.nodes[key], f"{key}: {text!r} is neither true nor false")
+    return text == "true"
 
 
 def _walk(root: Entries, key: str) -> list[tuple[str, int, Node]]:

@@ -82,6 +82,7 @@ class SteppedBox:
         config_dir: Path | None = None,
         box_file: Path | None = None,
         world: Callable[[Clock], World] = World,
+        hardware_latency: bool = False,
     ) -> None:
         """Make a box at power-up, which has taken some ticks when it is ready.
 
@@ -90,6 +91,7 @@ class SteppedBox:
             config_dir: files of another box, instead of a built-in one.
             box_file: recording of another box, which brings its settings.
             world: makes the world around it.
+            hardware_latency: whether hops take the ticks that real hardware needs (Simulator).
 
         Raises:
             ConfigError: a file of the box is malformed.
@@ -105,6 +107,7 @@ class SteppedBox:
                 layout.position_index,
                 clock=self._clock,
                 world=self.world,
+                hardware_latency=hardware_latency,
             )
 
         original = find_original(box, config_dir, box_file)
