@@ -19,7 +19,7 @@ from panda_simulator.timing.document import ScriptError
 from .conftest import POSITION
 from .plodder import Plodder
 from .test_leaps import eagerness
-from .wirings import Player, Wiring
+from .wirings import Action, Player, Wiring
 
 DOCUMENTED = {"bit": 1, "position": 1, "capture": 1, "sample": 1}
 HARDWARE = {"bit": 3, "position": 2, "capture": 4, "sample": 2}
@@ -27,7 +27,7 @@ LONGEST = 300
 """Ticks that the plodder is let run at a time."""
 
 
-def actions_of(seed: int) -> list[tuple]:
+def actions_of(seed: int) -> list[Action]:
     """Return what is done to a wiring; delays are set first, of inputs that see nothing yet."""
     actions = [
         ("run", min(action[1], LONGEST)) if action[0] == "run" else action
@@ -36,7 +36,7 @@ def actions_of(seed: int) -> list[tuple]:
     return sorted(actions, key=lambda one: not (one[0] == "set" and one[3].endswith("_DELAY")))
 
 
-def follow(plodder: Plodder, action: tuple) -> None:
+def follow(plodder: Plodder, action: Action) -> None:
     """Do to a plodder what a player does to a box."""
     what, *how = action
     if what == "set":
