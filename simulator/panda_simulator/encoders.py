@@ -13,6 +13,8 @@ from panda_simulator.motion import ONE, Motion, Piece, to_fixed, to_float
 
 _FRACTION = 32
 _SHIFT = 112 + _FRACTION
+_HALF = (ONE << _FRACTION - 1) + (1 << _SHIFT - 32)
+"""Half a count, with what the roundings of a motion may lack to one."""
 _PATIENCE = 64
 _MASK64 = (1 << 64) - 1
 
@@ -35,13 +37,13 @@ class Encoder:
         self._gain = round(counts_per_unit * (1 << _FRACTION))
         if not self._gain:
             raise ValueError(f"an encoder needs counts: counts_per_unit is {counts_per_unit}")
-        self._offset = (to_fixed(offset) << _FRACTION) + (ONE << _FRACTION - 1)
+        self._offset = (to_fixed(offset) << _FRACTION) + _HALF
         self._pieces = motion.pieces
         self._scaled = motion.scaled(self._gain, self._offset)
 
     def position(self, count: int) -> float:
         """Return the position, in units, at which it counts so much."""
-        middle = (count << _SHIFT) + (ONE << _FRACTION - 1) - self._offset
+        middle = (count << _SHIFT) + _HALF - self._offset
         return to_float(middle // self._gain)
 
     def _counts(self) -> Motion:

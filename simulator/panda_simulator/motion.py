@@ -17,6 +17,9 @@ ONE = 1 << 112
 
 _KEPT = 8
 
+_MEANT = 45
+"""Bits that a number has been given with."""
+
 
 def to_fixed(position: float) -> int:
     """Convert a position in units, exactly."""
@@ -201,6 +204,14 @@ def stopping(tick: int, motion: Motion, acceleration: int) -> list[Piece]:
     return [brake, Piece(tick + ticks, brake.at(tick + ticks), 0, 0)]
 
 
+def _ticks(way: int, speed: int) -> int:
+    """Return the ticks that a way takes: the next whole number, unless it is one already.
+
+    Numbers that were floats, or divided by a number of ticks, are not quite what was meant.
+    """
+    return max(1, -(-(way - (way >> _MEANT)) // speed))
+
+
 def moving(tick: int, start: int, target: int, speed: int, acceleration: int) -> list[Piece]:
     """Plan to go from rest to rest along a trapezoid, or a triangle if it is short.
 
@@ -218,12 +229,12 @@ def moving(tick: int, start: int, target: int, speed: int, acceleration: int) ->
     distance = abs(target - start)
     if not distance:
         return [Piece(tick, target, 0, 0)]
-    ramp = max(1, -(-speed // max(acceleration, 1)))
-    if distance <= speed * ramp:
-        ramp = max(1, math.isqrt(distance // max(acceleration, 1)))
+    acceleration = max(acceleration, 1)
+    ramp = _ticks(speed, acceleration)
+    cruise = _ticks(distance, speed) - ramp
+    if cruise <= 0:
+        ramp = math.isqrt(_ticks(distance, acceleration) - 1) + 1
         cruise = 0
-    else:
-        cruise = -(-(distance - speed * ramp) // speed)
     sign = 1 if target > start else -1
     bend = sign * max(distance // (2 * ramp * (ramp + cruise)), 1)
     top = 2 * bend * ramp
