@@ -199,16 +199,18 @@ def _tick(header: str, name: str) -> int:
 
 
 @contextlib.asynccontextmanager
-async def rehearsed(*settings: str, **options: Any) -> AsyncGenerator[Rehearsal]:
+async def rehearsed(
+    *settings: str, options: str = "XML FRAMED RAW", **box: Any
+) -> AsyncGenerator[Rehearsal]:
     """Yield a box that is set and a data client that waits for its first acquisition."""
     async with (
-        Simulator(speed="stepped", **options) as simulator,
+        Simulator(speed="stepped", **box) as simulator,
         peer(simulator.control_port) as control,
         peer(simulator.data_port) as data,
     ):
         rehearsal = Rehearsal(simulator, control, data)
         await rehearsal.set(*settings)
-        data.tell("XML FRAMED RAW\n")
+        data.tell(f"{options}\n")
         assert await data.line() == "OK\n"
         yield rehearsal
 

@@ -5,7 +5,7 @@ Source: blocks.md 1.2, 1.3.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,6 +112,10 @@ class PositionBus:
             self._before[index] = self._values[index]
         self._values[index] = value
         self.changed[index] = True
+
+    def moved(self, indices: Iterable[int], tick: int) -> bool:
+        """Tell whether one of some entries was put on the bus at a tick."""
+        return any(self._ticks[index] == tick for index in indices)
 
     def value(self, index: int) -> int:
         """Return what is on the bus, of an entry without a track."""

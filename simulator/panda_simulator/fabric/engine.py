@@ -153,7 +153,9 @@ class Engine:
             self.look_again(instance, tick)
 
     def _after_pcap(self, instance: Instance, tick: int) -> None:
-        del instance
+        if self.wiring.pcap.watched and self.wiring.positions.moved(self.wiring.pcap.watched, tick):
+            # it came before this call, when nobody watched
+            self.agenda.at(tick + 1, instance)
         if self.acquisition and self.acquisition.follow(tick):
             self.acquisition = None
 
