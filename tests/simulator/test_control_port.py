@@ -117,6 +117,22 @@ def test_replies_wait_for_the_end_of_a_table_body(connection):
     assert connection.receive_data(b"\n") == b"OK =one\nOK\n"
 
 
+def test_a_long_reply_is_written_piece_by_piece_of_what_the_table_was(facilities):
+    reader, writer = ControlConnection(facilities), ControlConnection(facilities)
+    numbers = [str(number) for number in range(100_000)]
+    ask(writer, "PGEN1.TABLE<", *numbers, "")
+    pieces: list[bytes] = []
+    for piece in reader.replies(b"PGEN1.TABLE?\nPGEN1.TABLE.B?\nPGEN1.TABLE.LENGTH?\n"):
+        if not pieces:
+            ask(writer, "PGEN1.TABLE<", "1", "")
+        pieces.append(piece)
+    assert max(map(len, pieces)) < 100_000
+    words, digits, length = b"".join(pieces).decode().split(".\n")
+    assert words.split("\n")[:-1] == [f"!{number}" for number in numbers]
+    assert digits == "!AQAAAA==\n"
+    assert length == "OK =1\n"
+
+
 def test_lines_have_1022_bytes_at_most(connection):
     text = b"*ECHO " + b"x" * 1015
     assert connection.receive_data(text + b"?\n") == b"ERR Result too long\n"

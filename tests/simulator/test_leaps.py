@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from array import array
 from collections import deque
 from collections.abc import Generator
 from typing import Any
@@ -263,6 +264,20 @@ def test_change_flags_are_set_by_leaps(bench):
     assert bench.fabric.read_positions()[1][bench.source("COUNTER1.OUT")]
 
 
+def test_it_is_known_up_to_when_nothing_has_to_be_played(bench):
+    count(bench, MAX=999, MIN=0)
+    assert bench.fabric._engine.leaps.proven_to is None
+    bench.set("BITS", A=1)
+    bench.run(20_000)
+    known = bench.fabric._engine.leaps.proven_to
+    calls = bench.fabric.calls
+    bench.run(known - bench.fabric.tick)
+    assert bench.fabric.calls - calls < 100
+    assert 900 < bench.position("COUNTER1.OUT") <= 999
+    bench.set("BITS", A=0)
+    assert bench.fabric._engine.leaps.proven_to is None
+
+
 # Bounds
 
 
@@ -344,6 +359,14 @@ def test_sets_and_long_lists_are_parts_of_a_shape():
     assert State([words, {1, 2}]).shape != state.shape
     words[500] = Ramp(500, 1, Proof())
     assert State([words, {1, 2}]).numbers[500] is words[500]
+
+
+def test_the_words_of_a_table_are_a_part_of_the_shape():
+    words = array("I", range(1000))
+    state = State([words])
+    assert state.numbers == []
+    words[500] = 0
+    assert State([words]).shape != state.shape
 
 
 def test_ramps_do_not_stay_in_a_set():

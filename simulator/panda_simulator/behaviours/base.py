@@ -12,7 +12,7 @@ was written (a strobe), also with the value that it had.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeAlias, runtime_checkable
 
 Outputs: TypeAlias = dict[str, int]
@@ -71,7 +71,7 @@ class Watcher(Protocol):
 class TableBlock(Protocol):
     """A block that plays a table (blocks.md 1.9)."""
 
-    def stage(self, words: list[int]) -> None:
+    def stage(self, words: Sequence[int]) -> None:
         """Put words where the next TABLE_LENGTH, at the next tick, will fetch them."""
         ...
 

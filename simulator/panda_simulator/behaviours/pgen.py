@@ -5,7 +5,7 @@ Source: blocks.md 5.11.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from panda_simulator.behaviours.base import Step, earliest, signed
 from panda_simulator.behaviours.tables import OVERRUN, UNDERRUN, Table
@@ -27,7 +27,7 @@ class Pgen:
         self._out = 0
         self._run = self._line_count = 1
 
-    def stage(self, words: list[int]) -> None:
+    def stage(self, words: Sequence[int]) -> None:
         """Put words where TABLE_LENGTH fetches them (TableBlock.stage)."""
         self._table.stage(words)
 

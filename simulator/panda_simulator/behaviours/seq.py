@@ -5,7 +5,7 @@ Source: blocks.md 5.10.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from panda_simulator.behaviours.base import (
     ANYWHERE,
@@ -55,7 +55,7 @@ class Seq:
             (*_OUTPUTS, "ACTIVE", "TABLE_REPEAT", "TABLE_LINE", "LINE_REPEAT", "STATE", "HEALTH"), 0
         )
 
-    def stage(self, words: list[int]) -> None:
+    def stage(self, words: Sequence[int]) -> None:
         """Put words where TABLE_LENGTH fetches them (TableBlock.stage)."""
         self._table.stage(words)
 

@@ -5,7 +5,10 @@ Source: blocks.md 1.9.
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
+from collections.abc import Sequence
+from itertools import repeat
 
 from panda_simulator.behaviours.transfers import CLOSED, Transfers
 
@@ -32,9 +35,9 @@ class Table:
         """
         self._line_words = line_words
         self._more = _MORE if long_lengths else 0
-        self._staged: list[int] = []
+        self._staged: Sequence[int] = ()
         self._transfers = Transfers()
-        self._memory: list[int] = []
+        self._memory = array("I")
         self._last_lines: set[int] = set()
         self._tick = -1
         self._arrived = 0
@@ -53,7 +56,7 @@ class Table:
         self.line_is_last = False
         """Whether it is the last one of a stream."""
 
-    def stage(self, words: list[int]) -> None:
+    def stage(self, words: Sequence[int]) -> None:
         """Keep the words that the next TABLE_LENGTH will fetch."""
         self._staged = words
 
@@ -191,7 +194,7 @@ class Table:
     def _look(self) -> None:
         """Read the line at the cursor."""
         slot = self._slot(self._cursor * self._line_words)
-        words = self._memory[slot : slot + self._line_words]
+        words = self._memory[slot : slot + self._line_words].tolist()
         self.line = words + [0] * (self._line_words - len(words))
         self.line_is_last = bool(self._last_lines) and self._cursor % _LINES in self._last_lines
 
@@ -204,10 +207,11 @@ class Table:
         at = self._arrived - len(self._part)
         self._arrived += len(words)
         self._part += words
-        lines = self._part[: len(self._part) // self._line_words * self._line_words]
-        if not lines:
+        whole = len(self._part) // self._line_words * self._line_words
+        if not whole:
             return
-        self._part = self._part[len(lines) :]
+        lines = array("I", self._part[:whole])
+        self._part = self._part[whole:]
         first = at // self._line_words
         self._stale = first <= self._cursor
         if self._last_lines:
@@ -215,7 +219,7 @@ class Table:
             self._last_lines.difference_update(n % _LINES for n in range(first, first + count))
         slot = self._slot(at)
         fitting = len(lines) if self.fixed else _LINES * self._line_words - slot
-        self._memory.extend([0] * (slot - len(self._memory)))
+        self._memory.extend(repeat(0, slot - len(self._memory)))
         self._memory[slot : slot + min(len(lines), fitting)] = lines[:fitting]
         if len(lines) > fitting:
             self._memory[: len(lines) - fitting] = lines[fitting:]

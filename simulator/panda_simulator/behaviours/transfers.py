@@ -5,6 +5,8 @@ Source: blocks.md 1.9.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from panda_simulator.behaviours.base import MASK
 
 EMPTY, FIXED, APPENDED, OPEN, CLOSED = range(5)
@@ -30,16 +32,16 @@ class Transfers:
         self.overrun = False
         self.resetting = False
         self.length = 0
-        self._words: list[int] = []
+        self._words: Sequence[int] = ()
         self._written = False
         self._last_buffer = False
         self._start = False
         self._state = _IDLE
-        self._source: list[int] = []
+        self._source: Sequence[int] = ()
         self._read = self._left = self._burst = self._wait = 0
         self._aborted = False
 
-    def write(self, length: int, words: list[int]) -> None:
+    def write(self, length: int, words: Sequence[int]) -> None:
         """Write the registers at the tick of the next step.
 
         Args:
@@ -86,7 +88,7 @@ class Transfers:
         """Take steps at once of those that are `still`; return the words that came."""
         if self._state != _READING:
             return []
-        words = self._source[self._read : self._read + steps]
+        words = [*self._source[self._read : self._read + steps]]
         words += [0] * (steps - len(words))
         self._read += steps
         self._burst -= steps

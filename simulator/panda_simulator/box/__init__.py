@@ -12,7 +12,7 @@ from panda_simulator.box.buses import BitOut, ExtOut, PosOut
 from panda_simulator.box.capture import CapturedColumn, CapturePlan, plan_capture
 from panda_simulator.box.errors import CommandError, ConfigError
 from panda_simulator.box.extension import Extension, NoExtension
-from panda_simulator.box.field import Attribute, Block, Field
+from panda_simulator.box.field import Attribute, Block, Field, Reading
 from panda_simulator.box.files import directory_files
 from panda_simulator.box.loading import Loader
 from panda_simulator.box.stamps import Cursors, Group
@@ -191,7 +191,7 @@ def _poll(attribute: Attribute, since: int) -> None:
             attribute.stamps[number] = since + 1
 
 
-def _report(name: str, get: Callable[[int], str | list[str]], number: int) -> str:
+def _report(name: str, get: Callable[[int], Reading], number: int) -> str:
     try:
         line = f"{name}={get(number)}"
     except CommandError:

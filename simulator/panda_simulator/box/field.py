@@ -20,7 +20,7 @@ from panda_simulator.box.stamps import Group
 from panda_simulator.box.text import Cursor
 from panda_simulator.box.wiring import Wiring
 
-Reading: TypeAlias = str | list[str]
+Reading: TypeAlias = str | Sequence[str]
 """One value, or the lines of a multi-value reply."""
 
 

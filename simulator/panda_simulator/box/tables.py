@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -18,11 +19,14 @@ from typing_extensions import override
 from panda_simulator.box.errors import CommandError
 from panda_simulator.box.field import Attribute, FieldClass, Place, TableWriter
 from panda_simulator.box.files import LineReader
+from panda_simulator.box.rows import Rows
 from panda_simulator.box.stamps import Group
 from panda_simulator.box.subtypes import Labels
 from panda_simulator.box.text import Cursor
 
 _LINE_BYTES = 48
+_LINE_DIGITS = 64
+_WORD_MASK = 0xFFFFFFFF
 _PAGE_WORDS = 1024
 _SUBTYPES = ("uint", "int", "enum")
 _ALPHABET = re.compile(r"[A-Za-z0-9+/]*")
@@ -68,25 +72,23 @@ class Body:
         self._number = number
         self._streaming = streaming
         self._last = last
-        self._parts: list[NDArray[np.uint32]] = []
+        self._words = array("I")
         self._taken = table.kept(number) if streaming else 0
-        self.length = 0
 
     @property
     def room(self) -> int:
         """Words that may still come."""
-        return self._table.capacity - self._taken - self.length
+        return self._table.capacity - self._taken - len(self._words)
 
-    def append(self, words: NDArray[np.uint32]) -> None:
+    def append(self, words: Iterable[int]) -> None:
         """Add words of one line."""
-        self._parts.append(words)
-        self.length += len(words)
+        self._words.extend(words)
 
     def close(self, *, complete: bool) -> None:
         """Release the table, and if the body is sound load it."""
         self._table.contents[self._number].locked = False
         if complete:
-            words = np.concatenate(self._parts) if self._parts else np.zeros(0, np.uint32)
+            words = np.array(self._words, np.uint32)
             self._table.load(self._number, words, streaming=self._streaming, last=self._last)
 
 
@@ -104,14 +106,14 @@ class NumberBody(Body):
             if len(words) >= self.room:
                 raise CommandError("Too many points for table")
             words.append(cursor.unsigned())
-        self.append(np.array(words, np.uint32))
+        self.append(words)
 
     def _take_plain(self, text: str) -> None:
         """Take what tables of a million words are made of, without looking at each character."""
-        words = np.array([int(word) for word in text.split(" ")], np.uint64)
+        words = [int(word) & _WORD_MASK for word in text.split(" ")]
         if len(words) > self.room:
             raise CommandError("Too many points for table")
-        self.append(words.astype(np.uint32))
+        self.append(words)
 
 
 class Base64Body(Body):
@@ -131,7 +133,7 @@ class Base64Body(Body):
         if size % 4:
             raise CommandError("Invalid data length")
         data = base64.b64decode(digits + "=" * (-len(digits) % 4))
-        self.append(np.frombuffer(data, "<u4").astype(np.uint32))
+        self.append(np.frombuffer(data, "<u4").tolist())
 
 
 class TableField(FieldClass):
@@ -155,8 +157,9 @@ class TableField(FieldClass):
         self.contents = [Contents() for _ in range(place.count)]
 
     @override
-    def value(self, number: int) -> list[str]:
-        return [str(word) for word in self.contents[number].words.tolist()]
+    def value(self, number: int) -> Rows:
+        words = self.contents[number].words
+        return Rows(len(words), lambda first, last: [*map(str, words[first:last].tolist())])
 
     @override
     def open_table(self, number: int, *, streaming: bool, last: bool, binary: bool) -> TableWriter:
@@ -246,12 +249,15 @@ class TableField(FieldClass):
     def _fields(self) -> list[str]:
         return [f"{f.left}:{f.right} {f.name} {f.subtype}" for f in self._subfields.values()]
 
-    def _base64(self, number: int) -> list[str]:
+    def _base64(self, number: int) -> Rows:
         data = self.contents[number].words.astype("<u4").tobytes()
-        return [
-            base64.b64encode(data[start : start + _LINE_BYTES]).decode("ascii")
-            for start in range(0, len(data), _LINE_BYTES)
-        ]
+
+        def write(first: int, last: int) -> list[str]:
+            text = base64.b64encode(data[first * _LINE_BYTES : last * _LINE_BYTES]).decode("ascii")
+            starts = range(0, len(text), _LINE_DIGITS)
+            return [text[start : start + _LINE_DIGITS] for start in starts]
+
+        return Rows(-(-len(data) // _LINE_BYTES), write)
 
     def _queued(self, number: int) -> str:
         if not self._streams:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterator
+from itertools import chain, islice
 from typing import Protocol
 
 from panda_simulator.box import CommandError, Cursors
@@ -27,6 +28,9 @@ __all__ = ["LINE_LIMIT", "Capture", "ControlConnection", "Facilities", "ReplyTap
 
 LINE_LIMIT = 1022
 BUFFER_SIZE = 16384
+_TOGETHER = 1024
+"""Lines of a long reply that are written at once."""
+
 _SEPARATOR = re.compile(r"[?=<]")
 _LOG = logging.getLogger(__name__)
 
@@ -87,6 +91,8 @@ class ControlConnection:
         self._session = Session(facilities, Cursors())
         self._partial = b""
         self._replies = bytearray()
+        self._long: Iterator[str] = iter(())
+        """Lines of a reply that are still to be written."""
         self._table: _Table | None = None
 
     def receive_data(self, data: bytes) -> bytes:
@@ -97,8 +103,8 @@ class ControlConnection:
         """Take bytes from the client, and yield those that it is due, line by line.
 
         Most lines yield nothing: replies leave when all lines are done, or fill the
-        buffer. Between two lines others may have their turn; the next bytes are to be
-        given when all of these are taken.
+        buffer. Between two lines, and within long replies, others may have their turn; the
+        next bytes are to be given when all of these are taken.
         """
         for start in range(0, len(data), BUFFER_SIZE):
             if not self.closed:
@@ -119,6 +125,8 @@ class ControlConnection:
                 self._break()
                 return
             self._line(line)
+            while self._write_on():
+                yield self._let_go(len(self._replies) // BUFFER_SIZE * BUFFER_SIZE)
             yield self._let_go(len(self._replies) // BUFFER_SIZE * BUFFER_SIZE)
         self._partial = rest
         if len(rest) > LINE_LIMIT:
@@ -195,7 +203,15 @@ class ControlConnection:
         if isinstance(reading, str):
             self._reply(f"OK ={reading}\n")
         else:
-            self._reply("".join(f"!{line}\n" for line in reading) + ".\n")
+            self._long = chain((f"!{line}\n" for line in reading), (".\n",))
+            if self._tap and self._tap.busy:
+                self._reply("".join(self._long))
+
+    def _write_on(self) -> bool:
+        """Write some lines of a long reply; return whether there are more."""
+        lines = [*islice(self._long, _TOGETHER)]
+        self._replies += "".join(lines).encode("latin-1")
+        return len(lines) == _TOGETHER
 
     def _assign(self, name: str, value: str, *, system: bool) -> None:
         if system:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from panda_simulator.behaviours import TableBlock
@@ -26,7 +26,7 @@ class Feed:
 
     def __init__(self, block: TableBlock) -> None:
         self._block = block
-        self._waiting: deque[tuple[list[int], bool]] = deque()
+        self._waiting: deque[tuple[Sequence[int], bool]] = deque()
         self._streaming = False
         self._last_sent = False
 
@@ -35,7 +35,7 @@ class Feed:
         """Words that are not released."""
         return self._block.queued_words + sum(len(words) for words, _ in self._waiting)
 
-    def write_fixed(self, words: list[int], strobe: Strobe) -> None:
+    def write_fixed(self, words: Sequence[int], strobe: Strobe) -> None:
         """Replace the table; no words clear it.
 
         Args:
@@ -49,7 +49,7 @@ class Feed:
             self._block.stage(words)
             strobe(len(words))
 
-    def write_segment(self, words: list[int], strobe: Strobe, *, last: bool) -> None:
+    def write_segment(self, words: Sequence[int], strobe: Strobe, *, last: bool) -> None:
         """Append a segment to the stream, which the first one begins; `push` sends it.
 
         Raises:

@@ -73,9 +73,9 @@ class Leaps:
         self._law: Law | None = None
 
     @property
-    def standing(self) -> bool:
-        """Whether a period is proven."""
-        return self._law is not None
+    def proven_to(self) -> int | None:
+        """The tick up to which nothing happens that would have to be played, if it is known."""
+        return None if self._law is None else self._law.end(self._law.last)
 
     def forget(self) -> None:
         """Take note that the box is changed from outside."""

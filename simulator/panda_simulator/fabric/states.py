@@ -7,6 +7,7 @@ found, whatever it is called; what is not understood makes no state at all.
 from __future__ import annotations
 
 import types
+from array import array
 from collections import deque
 from collections.abc import Sequence
 from enum import Enum
@@ -25,6 +26,7 @@ _LONG = 256
 """Length of a list of plain numbers that is taken for one thing, as the words of a table."""
 _SET: type[Any] = set
 _TUPLE: type[Any] = tuple
+_WORDS: type[Any] = array
 _DICT: type[Any] = dict
 _SEQUENCE: tuple[type[Any], ...] = (list, deque)
 _MACHINES = ("panda_simulator.behaviours", "panda_simulator.fabric")
@@ -104,6 +106,9 @@ class State:
             self._read_sequence(value, value)
         elif isinstance(value, _SET):
             self._read_set(value)
+        elif isinstance(value, _WORDS):
+            self.size += len(value) // _LONG
+            self.shape.append(value.tobytes())
         else:
             self._read_object(value)
 
