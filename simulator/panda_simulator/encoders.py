@@ -40,6 +40,7 @@ class Encoder:
         self._offset = (to_fixed(offset) << _FRACTION) + _HALF
         self._pieces = motion.pieces
         self._scaled = motion.scaled(self._gain, self._offset)
+        self._first, self._last, self._piece = self._scaled.span(0)
 
     def position(self, count: int) -> float:
         """Return the position, in units, at which it counts so much."""
@@ -51,14 +52,31 @@ class Encoder:
         if self._motion.pieces is not self._pieces:
             self._pieces = self._motion.pieces
             self._scaled = self._motion.scaled(self._gain, self._offset)
+            self._first, self._last = 1, 0
         return self._scaled
+
+    def _piece_at(self, tick: int) -> Piece:
+        """Return the piece of a tick, which is mostly that of the tick asked for before."""
+        if self._motion.pieces is not self._pieces or not self._first <= tick <= self._last:
+            self._first, self._last, self._piece = self._counts().span(tick)
+        return self._piece
 
     def at(self, tick: int) -> int:
         """Return the count at a tick (Track.at)."""
-        return self._counts().at(tick) >> _SHIFT
+        begin, start, speed, bend = self._piece_at(tick)
+        t = tick - begin
+        return start + (speed + bend * t) * t >> _SHIFT
 
     def leaves(self, tick: int, low: int, high: int) -> int | None:
         """Return when the count leaves an interval (Track.leaves)."""
+        begin, start, speed, bend = self._piece_at(tick + 1)
+        if speed and not bend:
+            if not low <= start + speed * (tick + 1 - begin) >> _SHIFT <= high:
+                return tick + 1
+            level = high + 1 << _SHIFT if speed > 0 else (low << _SHIFT) - 1
+            crossing = begin - (start - level) // speed
+            if crossing <= self._last:
+                return crossing
         return self._counts().leaves(tick, low << _SHIFT, (high + 1 << _SHIFT) - 1)
 
     def stretch(self, first: int, last: int) -> Stretch:

@@ -16,6 +16,7 @@ ONE = 1 << 112
 """One unit of position."""
 
 _KEPT = 8
+_ENDLESS = 1 << 62
 
 _MEANT = 45
 """Bits that a number has been given with."""
@@ -104,12 +105,13 @@ class Motion:
     """Pieces one after the other; the last one goes on for ever."""
 
     def __init__(self, position: int = 0) -> None:
-        self._pieces = [Piece(0, position, 0, 0)]
+        self.pieces: list[Piece] = [Piece(0, position, 0, 0)]
+        """All of them; another list whenever they change."""
         self._ticks = [0]
 
     def at(self, tick: int) -> int:
         """Return the position at a tick."""
-        begin, start, speed, bend = self._pieces[max(bisect_right(self._ticks, tick) - 1, 0)]
+        begin, start, speed, bend = self.pieces[max(bisect_right(self._ticks, tick) - 1, 0)]
         t = tick - begin
         return start + (speed + bend * t) * t
 
@@ -125,21 +127,22 @@ class Motion:
             end = last
             if number + 1 < len(self._ticks):
                 end = min(self._ticks[number + 1], last)
-            yield self._pieces[number], first, end
+            yield self.pieces[number], first, end
             first = end
             number += 1
 
-    @property
-    def pieces(self) -> list[Piece]:
-        """All pieces; another list whenever they change."""
-        return self._pieces
+    def span(self, tick: int) -> tuple[int, int, Piece]:
+        """Return the piece of a tick, with its first and its last tick."""
+        number = max(bisect_right(self._ticks, tick) - 1, 0)
+        last = self._ticks[number + 1] - 1 if number + 1 < len(self._ticks) else _ENDLESS
+        return self._ticks[number] if number else -_ENDLESS, last, self.pieces[number]
 
     def scaled(self, gain: int, offset: int) -> Motion:
         """Return gain times the position plus an offset, as things are."""
         scaled = Motion()
-        scaled._pieces = [
+        scaled.pieces = [
             Piece(tick, start * gain + offset, speed * gain, bend * gain)
-            for tick, start, speed, bend in self._pieces
+            for tick, start, speed, bend in self.pieces
         ]
         scaled._ticks = self._ticks
         return scaled
@@ -158,16 +161,16 @@ class Motion:
         Only the last pieces are kept: nobody asks for much older positions.
         """
         current = max(bisect_right(self._ticks, tick - 1), 1)
-        self._pieces = [*self._pieces[max(current - _KEPT, 0) : current], *pieces]
-        self._ticks = [piece.tick for piece in self._pieces]
+        self.pieces = [*self.pieces[max(current - _KEPT, 0) : current], *pieces]
+        self._ticks = [piece.tick for piece in self.pieces]
 
     def leaves(self, tick: int, low: int, high: int) -> int | None:
         """Return the first tick after `tick` at which the position is outside low … high."""
         number = bisect_right(self._ticks, tick + 1) - 1
         first = tick + 1
-        for index in range(max(number, 0), len(self._pieces)):
-            piece = self._pieces[index]
-            end = self._ticks[index + 1] - 1 if index + 1 < len(self._pieces) else first
+        for index in range(max(number, 0), len(self.pieces)):
+            piece = self.pieces[index]
+            end = self._ticks[index + 1] - 1 if index + 1 < len(self.pieces) else first
             position = piece.at(end)
             if not low <= position <= high:
                 start = piece.at(first)
@@ -181,7 +184,7 @@ class Motion:
         return None
 
     def _piece(self, tick: int) -> Piece:
-        return self._pieces[max(bisect_right(self._ticks, tick) - 1, 0)]
+        return self.pieces[max(bisect_right(self._ticks, tick) - 1, 0)]
 
 
 def stopping(tick: int, motion: Motion, acceleration: int) -> list[Piece]:

@@ -28,6 +28,7 @@ _PATIENCE = 64
 _KEPT = 4
 """Earlier readings: who adds up the past is told before there is one more."""
 _WORD = 32
+_SIGN = 1 << 31
 _RESETS = frozenset(("PROTOCOL", "ENCODING", "CLK_PERIOD", "FRAME_PERIOD", "BITS"))
 
 
@@ -172,6 +173,8 @@ class Inenc:
         reading = self._now
         if tick < reading.since:
             reading = self._reading_at(tick)
+        if reading.plain:
+            return (self._track.at(tick) + reading.offset + _SIGN & MASK) - _SIGN
         return reading.value(self._track.at(reading.sampled(tick)))
 
     def leaves(self, tick: int, low: int, high: int) -> int | None:

@@ -40,6 +40,8 @@ class Table:
         self._memory = array("I")
         self._last_lines: set[int] = set()
         self._tick = -1
+        self._resting = False
+        """Whether nothing happens without end, until the block does something."""
         self._arrived = 0
         self._part: list[int] = []
         self._cursor = 0
@@ -62,6 +64,7 @@ class Table:
 
     def write(self, length: int) -> None:
         """Write TABLE_LENGTH at the tick of the next step."""
+        self._resting = False
         if not length:
             self._buffers.clear()
             self._played = 0
@@ -130,6 +133,9 @@ class Table:
 
     def catch_up(self, tick: int) -> None:
         """Pass all ticks up to and including this one; nothing happens to the table in them."""
+        if self._resting:
+            self._tick = max(self._tick, tick)
+            return
         while self._tick < tick:
             still = self._still()
             ticks = tick - self._tick if still is None else min(tick - self._tick, still)
@@ -146,9 +152,11 @@ class Table:
             abort: from the next tick on give up everything; only an empty table helps.
             rewind: at the next tick go back to the first line of a fixed table.
         """
-        if not (load or abort or rewind) and self._still() is None:
+        if not (load or abort or rewind) and (self._resting or self._still() is None):
+            self._resting = True
             self._tick += 1
             return
+        self._resting = False
         transfers, wrapping = self._transfers, self.wrapping
         reset = self.resetting or self._rewind
         lines = self._arrived // self._line_words
@@ -180,7 +188,10 @@ class Table:
 
     def wake(self) -> int | None:
         """Return the next tick at which the table by itself changes something."""
+        if self._resting:
+            return None
         still = self._still()
+        self._resting = still is None
         return None if still is None else self._tick + still + 1
 
     def _take_line(self) -> None:

@@ -170,12 +170,16 @@ class Wiring:
         """Put what changed of a block's outputs on the buses and send it to who is connected."""
         known = instance.outputs
         for name, value in outputs.items():
-            if known.get(name, 0) != value:
-                if name in instance.bits:
-                    self._put_bit(instance.bits[name], tick, value)
-                elif name in instance.positions:
-                    self._put_position(instance.positions[name], tick, value)
+            before = known.get(name)
+            if before == value:
+                continue
             known[name] = value
+            if before is None and not value:
+                continue
+            if name in instance.bits:
+                self._put_bit(instance.bits[name], tick, value)
+            elif name in instance.positions:
+                self._put_position(instance.positions[name], tick, value)
 
     def _put_bit(self, index: int, tick: int, level: int) -> None:
         self.bits.put(index, tick, level)
