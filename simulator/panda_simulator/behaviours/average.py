@@ -96,6 +96,17 @@ class Average:
         if trigger:
             self._quotient = _mean(self.sum.total, self.sum.count)
 
+    def hold(self, tick: int, value: int) -> None:
+        """Take the mean of the last tick of a trigger, if it was not called at it.
+
+        Args:
+            tick: up to which the trigger lasts at least.
+            value: of the input since the last call.
+        """
+        if tick > self._tick:
+            self.sum.advance(tick - 1, value)
+            self._quotient = _mean(self.sum.total, self.sum.count)
+
     def wake(self, tick: int, *, trigger: bool) -> int | None:
         """Return the next tick that matters, if the trigger of the next tick is this."""
         changing = (

@@ -26,6 +26,8 @@ class Filter:
         """Take one tick (Behaviour.update)."""
         now, average = self._set, self._average
         enable, trig = now["ENABLE"], now["TRIG"]
+        if trig and enable and now["MODE"] & 1:
+            average.hold(tick - 1, now["INP"])
         average.sum.advance(tick - 1, now["INP"])
         now.update(changes)
         rising = now["ENABLE"] > enable
