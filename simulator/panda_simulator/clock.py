@@ -1,4 +1,4 @@
-"""Simulated time is a number of ticks of 8 ns; a clock says how many should have passed.
+"""Simulated time is a number of ticks, 8 ns most often; a clock says how many should have passed.
 
 The fabric asks, and catches up. It is never forced: when a box is wired so busily that
 Python cannot keep up, the real-time clock is set back and simulated time lags behind
@@ -16,7 +16,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 TICKS_PER_SECOND = 125_000_000
-TICK_NS = 1_000_000_000 // TICKS_PER_SECOND
+"""Of a box that does not say otherwise."""
+
+_SECOND_NS = 1_000_000_000
 
 FOREVER = 1 << 62
 """A tick that never comes."""
@@ -28,6 +30,8 @@ EPOCH_NS = 946_684_800_000_000_000
 class Clock(Protocol):
     """What the simulation takes its time from."""
 
+    frequency: int
+    """Ticks in a second of the box."""
     waits: bool
     """Whether it stands still until the simulation is there, however long that takes."""
 
@@ -62,12 +66,17 @@ class RealTimeClock:
     waits: bool = False
 
     def __init__(
-        self, speed: float = 1.0, *, seconds: Callable[[], float] = time.monotonic
+        self,
+        speed: float = 1.0,
+        *,
+        frequency: int = TICKS_PER_SECOND,
+        seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start at tick 0.
 
         Args:
             speed: simulated seconds per real second.
+            frequency: ticks in a simulated second.
             seconds: monotonic real time.
 
         Raises:
@@ -75,7 +84,8 @@ class RealTimeClock:
         """
         if not 0 < speed < math.inf:
             raise ValueError(f"speed of a clock is {speed}, but has to be positive and finite")
-        self._rate = TICKS_PER_SECOND * speed
+        self.frequency = frequency
+        self._rate = frequency * speed
         self._seconds = seconds
         self._start = seconds()
         self._epoch_ns = time.time_ns()
@@ -103,7 +113,7 @@ class RealTimeClock:
 
     def date_ns(self, tick: int) -> int:
         """Return the date of a tick, counted from that of tick 0 (Clock.date_ns)."""
-        return self._epoch_ns + tick * TICK_NS
+        return self._epoch_ns + tick * _SECOND_NS // self.frequency
 
 
 class FreeRunningClock:
@@ -118,12 +128,16 @@ class FreeRunningClock:
     _HELD = 0.001
     """Seconds after which one who is held looks again."""
 
-    def __init__(self, *, held: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self, *, frequency: int = TICKS_PER_SECOND, held: Callable[[], bool] = lambda: False
+    ) -> None:
         """Start at tick 0.
 
         Args:
+            frequency: ticks in a second of the box.
             held: tells whether to wait, for somebody who takes the data say.
         """
+        self.frequency = frequency
         self.held = held
         self._tick = 0
 
@@ -148,7 +162,7 @@ class FreeRunningClock:
 
     def date_ns(self, tick: int) -> int:
         """Return the date of a tick, EPOCH_NS being that of tick 0 (Clock.date_ns)."""
-        return EPOCH_NS + tick * TICK_NS
+        return EPOCH_NS + tick * _SECOND_NS // self.frequency
 
 
 class SteppedClock:
@@ -158,7 +172,8 @@ class SteppedClock:
     POLL = 0.005
     """Seconds after which one who waits looks again."""
 
-    def __init__(self, tick: int = 0) -> None:
+    def __init__(self, tick: int = 0, *, frequency: int = TICKS_PER_SECOND) -> None:
+        self.frequency = frequency
         self._tick = tick
 
     def now(self) -> int:
@@ -182,7 +197,7 @@ class SteppedClock:
 
     def date_ns(self, tick: int) -> int:
         """Return the date of a tick, EPOCH_NS being that of tick 0 (Clock.date_ns)."""
-        return EPOCH_NS + tick * TICK_NS
+        return EPOCH_NS + tick * _SECOND_NS // self.frequency
 
     def advance_to(self, tick: int) -> None:
         """Set the time.

@@ -29,7 +29,6 @@ from ophyd_async.core import (
 from ophyd_async.core import StandardReadableFormat as Format
 from typing_extensions import override
 
-from panda_simulator.clock import TICKS_PER_SECOND
 from panda_simulator.world import Axis
 
 T = TypeVar("T")
@@ -85,7 +84,7 @@ class SimMotorMoveLogic(MovableLogic[float]):
     def _start(self, position: float, velocity: float, acceleration_time: float) -> None:
         self.axis.velocity = velocity
         # at once is a tick
-        self.axis.acceleration = velocity / max(acceleration_time, 1 / TICKS_PER_SECOND)
+        self.axis.acceleration = velocity / max(acceleration_time, 1 / self.axis.frequency)
         self.axis.move(position)
 
     async def _follow(self) -> None:

@@ -13,6 +13,7 @@ from panda_simulator.box import Box, BoxFile, ConfigError, Layout
 from panda_simulator.box.boxfile import read_box_file
 from panda_simulator.box.extension import Extension, NoExtension, Recollection, RecordedErrors
 from panda_simulator.builtin import box_directory
+from panda_simulator.clock import TICKS_PER_SECOND
 from panda_simulator.hardware import Hardware
 from panda_simulator.identity import Identity, parse_fpga
 from panda_simulator.state import replay
@@ -65,6 +66,12 @@ def identity_of(
         known.fpga if fpga is None else parse_fpga(fpga),
         known.rootfs if rootfs is None else rootfs,
     )
+
+
+def ticks_per_second(original: Original) -> int:
+    """Return how fast the clock of a box ticks."""
+    recorded = original.clock_frequency if isinstance(original, BoxFile) else 0
+    return recorded or TICKS_PER_SECOND
 
 
 def make_box(

@@ -19,7 +19,6 @@ from panda_simulator.bench import Bench
 from panda_simulator.box import Box, Layout
 from panda_simulator.builtin import DEFAULT_BOX
 from panda_simulator.clock import (
-    TICKS_PER_SECOND,
     Clock,
     FreeRunningClock,
     RealTimeClock,
@@ -31,7 +30,7 @@ from panda_simulator.fabric import Fabric
 from panda_simulator.faults import Faults, make_effect, parse_fault
 from panda_simulator.firehose import Firehose
 from panda_simulator.hardware import Hardware
-from panda_simulator.original import find_original, identity_of, make_box
+from panda_simulator.original import find_original, identity_of, make_box, ticks_per_second
 from panda_simulator.outages import Outages
 from panda_simulator.server import Server
 from panda_simulator.stage import Stage
@@ -153,7 +152,7 @@ class Simulator:
         self._at_start = list(faults)
         for text in self._at_start:
             make_effect(*parse_fault(text))
-        clock = self._clock = _clock(speed)
+        clock = self._clock = _clock(speed, ticks_per_second(original))
         self._outages = Outages(lambda: self._engine)
         self.faults = Faults(self._outages)
         self.world = World(clock)
@@ -290,7 +289,7 @@ class Simulator:
 
     async def run_for(self, seconds: float) -> None:
         """Let stepped time pass; see `run_until`."""
-        await self.run_until(self.tick + round(seconds * TICKS_PER_SECOND))
+        await self.run_until(self.tick + round(seconds * self._clock.frequency))
 
     async def wait_failed(self) -> None:
         """Wait until the hardware fails, which it never should, or the simulator stops."""
@@ -330,12 +329,12 @@ class Simulator:
         return f"control {self.host}:{self.control_port} data {self.host}:{self.data_port}"
 
 
-def _clock(speed: Speed) -> Clock:
+def _clock(speed: Speed, frequency: int) -> Clock:
     if speed == "free":
-        return FreeRunningClock()
+        return FreeRunningClock(frequency=frequency)
     if speed == "stepped":
-        return SteppedClock()
-    return RealTimeClock(float(speed))
+        return SteppedClock(frequency=frequency)
+    return RealTimeClock(float(speed), frequency=frequency)
 
 
 @contextlib.contextmanager

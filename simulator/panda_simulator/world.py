@@ -25,6 +25,8 @@ STANDARD_AXES: Mapping[str, int] = {"x": 1, "y": 2, "z": 3, "a": 4}
 Observer: TypeAlias = Callable[[int, int], None]
 """Called with the tick and the level of an output of the box."""
 
+_MICROSECONDS = 1_000_000
+
 _CONNECTOR = re.compile(r"([A-Z][A-Z0-9_]*?)([1-9][0-9]*)")
 
 
@@ -64,6 +66,7 @@ class Axis:
         velocity: at most, in units per second.
         acceleration: in units per second².
         limits: lowest and highest target, in units.
+        frequency: ticks in a second.
     """
 
     def __init__(
@@ -78,13 +81,15 @@ class Axis:
         self.velocity = velocity
         self.acceleration = acceleration
         self.limits = limits
+        self.frequency = TICKS_PER_SECOND
         self.motion = Motion(to_fixed(position))
         self._begin: Callable[[], int] = lambda: self.motion.end() + 1
         self._changed: list[Callable[[int], None]] = []
         self._now: Callable[[], int] = self.motion.end
 
-    def attach(self, begin: Callable[[], int], now: Callable[[], int]) -> None:
-        """Say where the tick of a change, and the present tick, come from."""
+    def attach(self, begin: Callable[[], int], now: Callable[[], int], frequency: int) -> None:
+        """Say where the tick of a change and the present one come from, and how fast they pass."""
+        self.frequency = frequency
         self._begin = begin
         self._now = now
 
@@ -128,7 +133,7 @@ class Axis:
         rest, start = (
             (pieces[-1].tick, pieces[-1].start) if pieces else (tick, self.motion.at(tick))
         )
-        speed = to_fixed(self.velocity) // TICKS_PER_SECOND
+        speed = to_fixed(self.velocity) // self.frequency
         pieces = [
             *pieces[:-1],
             *moving(rest, start, to_fixed(target), max(speed, 1), self._acceleration()),
@@ -147,7 +152,7 @@ class Axis:
         self._replace(tick, moving(tick, to_fixed(position), to_fixed(position), 1, 1))
 
     def _acceleration(self) -> int:
-        return max(to_fixed(self.acceleration) // TICKS_PER_SECOND**2, 1)
+        return max(to_fixed(self.acceleration) // self.frequency**2, 1)
 
     def _replace(self, tick: int, pieces: list[Piece]) -> int:
         self.motion.replace(tick, pieces)
@@ -178,7 +183,7 @@ class World:
 
     def add_axis(self, axis: Axis) -> None:
         """Add an axis."""
-        axis.attach(self._begin_change, self._clock.now)
+        axis.attach(self._begin_change, self._clock.now, self._clock.frequency)
         # an axis that nobody watches comes to its end as well
         axis.subscribe(lambda _: self._box.wake_at(axis.motion.end()) if self._box else None)
         self.axes[axis.name] = axis
@@ -214,7 +219,8 @@ class World:
         if resolution != 1:
             track = Coarse(track, resolution)
         if noise:
-            track = Noisy(track, noise, seed=seed)
+            period = max(self._clock.frequency // _MICROSECONDS, 1)
+            track = Noisy(track, noise, period, seed)
         self.encoders[number] = track
         owner.subscribe(lambda tick: self._moved(number, track, tick))
         if self._box:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from panda_simulator.clock import RealTimeClock, SteppedClock
+from panda_simulator.clock import FreeRunningClock, RealTimeClock, SteppedClock
 
 
 def test_real_time_is_125_ticks_a_microsecond_times_the_speed():
@@ -15,6 +15,18 @@ def test_real_time_is_125_ticks_a_microsecond_times_the_speed():
     assert clock.now() == 250_000_000
     assert clock.until(500_000_000) == pytest.approx(1.0)
     assert clock.until(5) == 0.0
+
+
+@pytest.mark.parametrize("frequency", [100_000_000, 124_999_999])
+def test_a_clock_of_another_frequency_ticks_and_dates_with_it(frequency):
+    seconds = [10.0]
+    clock = RealTimeClock(2.0, frequency=frequency, seconds=lambda: seconds[0])
+    seconds[0] += 1.0
+    assert clock.now() == 2 * frequency
+    others = SteppedClock(frequency=frequency), FreeRunningClock(frequency=frequency)
+    for one in (clock, *others):
+        assert one.frequency == frequency
+        assert one.date_ns(3 * frequency) - one.date_ns(0) == 3_000_000_000
 
 
 def test_a_clock_that_falls_back_goes_on_from_there():

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import asyncio
 
+import numpy as np
 import pytest
 
 from panda_simulator import Simulator
+from panda_simulator.box.boxfile import BoxFile
+from panda_simulator.builtin import DEFAULT_BOX, box_directory
 from panda_simulator.clock import EPOCH_NS, TICKS_PER_SECOND
+from panda_simulator.identity import Identity
+from panda_simulator.timing.document import ScriptError
+from panda_simulator.timing.play import play
+from panda_simulator.timing.script import parse_script
 
 
 class Client:
@@ -163,3 +170,54 @@ async def test_the_same_run_in_free_time_gives_the_same_bytes():
 
 def test_the_epoch_is_the_year_2000():
     assert EPOCH_NS == 946_684_800 * 10**9
+
+
+def recorded_box(path, frequency):
+    """Write a recording of a standard box with a clock of its own."""
+    config, registers, description = (
+        (box_directory(DEFAULT_BOX) / name).read_text("latin-1").splitlines()
+        for name in ("config", "registers", "description")
+    )
+    recording = BoxFile(
+        identity=Identity("4.1", (0, 0, 0), "Test"),
+        clock_frequency=frequency,
+        std_dev=False,
+        config=config,
+        registers=registers,
+        description=description,
+        state=(),
+    )
+    path.write_text(recording.dumps())
+    return path
+
+
+@pytest.mark.parametrize("frequency", [100_000_000, 156_250_000, 0])
+async def test_a_box_with_another_clock_ticks_with_it(tmp_path, frequency):
+    path = recorded_box(tmp_path / "box.json", frequency)
+    second = frequency or TICKS_PER_SECOND
+    async with Simulator(box_file=path, speed="stepped") as simulator, Client(simulator) as client:
+        assert await client.ask("*CLOCK_FREQ?") == [f"OK ={second}"]
+        await client.ask(*CLOCKED)
+        assert await client.ask("CLOCK1.PERIOD.RAW?") == [f"OK ={second // 1000}"]
+        await client.listen()
+        await simulator.run_until(second)
+        axis = simulator.world.axes["x"]
+        end = axis.move(1.0)  # 0.1 s to 1 mm/s, 0.9 s there, 0.1 s to rest
+        assert end - second == pytest.approx(1.1 * second, abs=5)
+        await client.ask("*PCAP.ARM=")
+        await simulator.run_for(0.0105)
+        await client.ask("*PCAP.DISARM=")
+        text = (await client.acquisition()).splitlines()
+        assert text[0] == "arm_time: 2000-01-01T00:00:01.000000000Z"
+        tick = 1_000_000_000 // second
+        assert text[1] == f"start_time: 2000-01-01T00:00:01.{tick:09d}Z"
+        rows = [line for line in text if line.startswith(" ")][2:]
+        times = [float(row.split()[1]) for row in rows]
+        assert np.diff(times[1:]) == pytest.approx([1e-3] * 9, abs=1e-12)
+
+
+def test_a_timing_script_for_another_clock_is_refused(tmp_path):
+    recorded_box(tmp_path / "box.json", 100_000_000)
+    script = "box_file: box.json\nshow: [PULSE1.OUT]\nuntil: 1us\n"
+    with pytest.raises(ScriptError, match="line 1: box_file: its clock has 100000000 Hz"):
+        play(parse_script(script, tmp_path / "script.yaml"))

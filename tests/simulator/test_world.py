@@ -16,7 +16,7 @@ SECOND = 125_000_000
 
 def fast_axis(position: float = 0.0, velocity: float = 1.0, acceleration: float = 10.0) -> Axis:
     axis = Axis("x", position, velocity, acceleration)
-    axis.attach(lambda: 1, lambda: 0)
+    axis.attach(lambda: 1, lambda: 0, SECOND)
     return axis
 
 
@@ -43,7 +43,7 @@ def test_a_short_move_is_a_triangle():
 def test_a_stopped_axis_brakes_and_a_new_move_starts_from_rest():
     axis = fast_axis(velocity=1.0, acceleration=1.0)
     axis.move(100.0)
-    axis.attach(lambda: 2 * SECOND, lambda: 2 * SECOND)
+    axis.attach(lambda: 2 * SECOND, lambda: 2 * SECOND, SECOND)
     assert axis.stop() == pytest.approx(3 * SECOND, abs=2)
     assert axis.position(5 * SECOND) == pytest.approx(2.0, abs=1e-6)
     axis.move(50.0)

@@ -12,13 +12,6 @@ _SUM_LIMIT = 1 << 62
 _LAST_BIT = 31
 
 
-def _mean(total: int, count: int) -> int:
-    """Divide towards zero; -1 for a mean of nothing."""
-    if count <= 0:
-        return -1
-    return total // count if total >= 0 else -(-total // count)
-
-
 class Sum:
     """Values added up tick by tick, lazily."""
 
@@ -28,11 +21,25 @@ class Sum:
         self._running = False
         self._added_to = 0
 
-    def start(self, tick: int) -> None:
-        """Begin anew with the tick after this."""
-        self._running = True
-        self.total = self.count = 0
+    def follow(self, tick: int, value: int, *, restart: bool, before: int, now: int) -> None:
+        """Take a tick of the average mode.
+
+        Args:
+            tick: this one.
+            value: at it.
+            restart: begin anew with the tick after this.
+            before: ENABLE at the tick before.
+            now: ENABLE at this tick.
+        """
+        if restart:
+            self.total = self.count = 0
+        elif before:
+            if not self._running:
+                self._added_to = tick - 1
+            self._running = True
+            self.advance(tick, value)
         self._added_to = tick
+        self._running = bool(now)
 
     def advance(self, tick: int, value: int) -> None:
         """Add a value once for each tick up to and including this one."""
@@ -72,7 +79,10 @@ class Average:
         self._load = self._load_before = False
         self._dividing = self._bits_done = False
         self._bit = 0
+        self._operands = 0, 0
+        self._negative = False
         self._quotient = 0
+        self._result = 0
         self._done = False
         self._pending = self._fault = self.halted = False
 
@@ -84,31 +94,52 @@ class Average:
             trigger: TRIG at this tick, with ENABLE high on the tick before.
             rising: a rising ENABLE at this tick.
         """
-        self._skip(tick)
-        self._tick = tick
         if not self.halted:
             self.ready = int(self._done)
-            if self._done:
-                self.out = signed(self._quotient)
-        self._watch(rising=rising)
-        self._divide()
-        self._load_before, self._load = self._load, trigger
+            if self.ready:
+                self.out = signed(-self._result if self._negative else self._result)
+        self.go_on(tick, rising=rising)
+        self._load = trigger
         if trigger:
-            self._quotient = _mean(self.sum.total, self.sum.count)
+            self._take()
 
-    def hold(self, tick: int, value: int) -> None:
-        """Take the mean of the last tick of a trigger, if it was not called at it.
+    def repeat(self, tick: int) -> None:
+        """Take the operands of a trigger that has been high since the call before.
 
         Args:
-            tick: up to which the trigger lasts at least.
-            value: of the input since the last call.
+            tick: of the sum, which is the last but one before that of the next call.
         """
-        if tick > self._tick:
-            self.sum.advance(tick - 1, value)
-            self._quotient = _mean(self.sum.total, self.sum.count)
+        if self._load and tick > self._tick:
+            self._take()
 
-    def wake(self, tick: int, *, trigger: bool) -> int | None:
-        """Return the next tick that matters, if the trigger of the next tick is this."""
+    def _take(self) -> None:
+        self._negative = self.sum.total < 0
+        self._operands = abs(self.sum.total), self.sum.count
+
+    def go_on(self, tick: int, *, rising: bool) -> None:
+        """Take one tick of the other mode, in which there are no triggers and no results.
+
+        Args:
+            tick: later than that of the call before.
+            rising: a rising ENABLE at this tick.
+        """
+        self._skip(tick)
+        self._tick = tick
+        self._watch(rising=rising)
+        self._divide()
+        if self._load:
+            total, count = self._operands
+            self._quotient = total // count if count > 0 else -1
+        self._load_before = self._load
+
+    def wake(self, tick: int, *, trigger: bool | None = None) -> int | None:
+        """Return the next tick that matters.
+
+        Args:
+            tick: this one.
+            trigger: at the next tick, as things are; None in the other mode.
+        """
+        trigger = self._load if trigger is None else trigger
         changing = (
             self._load != trigger
             or self._load != self._load_before
@@ -119,11 +150,6 @@ class Average:
         if changing or (self._dividing and self._bit == _LAST_BIT and not trigger):
             return tick + 1
         return tick + _LAST_BIT - self._bit if self._dividing and self._bit < _LAST_BIT else None
-
-    def clear_fault(self) -> None:
-        """Let results out again."""
-        self.halted = False
-        self.health = 0
 
     def _skip(self, tick: int) -> None:
         """Pass the ticks since the call before, in which only the divider went on."""
@@ -143,7 +169,8 @@ class Average:
         elif self._done:
             self._pending = self._fault = False
         if rising:
-            self.clear_fault()
+            self.halted = False
+            self.health = 0
         elif fault or self.sum.overflown:
             self.halted = True
             self.health = RETRIGGERED * fault | OVERFLOWN * self.sum.overflown
@@ -155,6 +182,7 @@ class Average:
         elif self._bits_done and dividing:
             self._dividing = False
             self._done = True
+            self._result = self._quotient
         else:
             self._done = False
         self._bits_done = self._bit == _LAST_BIT

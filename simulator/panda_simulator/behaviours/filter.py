@@ -12,7 +12,11 @@ from panda_simulator.behaviours.base import Step, earliest, signed
 
 
 class Filter:
-    """Mean since the rising ENABLE, or difference since the trigger before."""
+    """Mean since the rising ENABLE, or difference since the trigger before.
+
+    A mode that is not chosen keeps what it has: its sum, or its reference. A division that
+    has begun goes on, but its result comes out in the average mode only.
+    """
 
     bit_inputs: tuple[str, ...] = ("ENABLE", "TRIG")
     position_inputs: tuple[str, ...] = ("INP",)
@@ -26,31 +30,31 @@ class Filter:
         """Take one tick (Behaviour.update)."""
         now, average = self._set, self._average
         enable, trig = now["ENABLE"], now["TRIG"]
-        if trig and enable and now["MODE"] & 1:
-            average.hold(tick - 1, now["INP"])
+        if now["MODE"] & 1:
+            average.sum.advance(tick - 2, now["INP"])
+            average.repeat(tick - 2)
         average.sum.advance(tick - 1, now["INP"])
         now.update(changes)
         rising = now["ENABLE"] > enable
         if now["MODE"] & 1:
             average.update(tick, trigger=bool(now["TRIG"] and enable), rising=rising)
+            average.sum.follow(tick, now["INP"], restart=rising, before=enable, now=now["ENABLE"])
             wake = average.wake(tick, trigger=bool(now["TRIG"] and now["ENABLE"]))
         else:
-            wake = self._difference(tick, rising=rising, trigger=now["TRIG"] > trig)
-        if rising and now["MODE"] & 1:
-            average.sum.start(tick)
-        elif now["ENABLE"] < enable:
-            average.sum.advance(tick, now["INP"])
+            halted = average.halted
+            average.go_on(tick, rising=rising)
             average.sum.stop()
+            wake = average.wake(tick)
+            wake = earliest(wake, self._difference(tick, rising, now["TRIG"] > trig, halted))
         wake = earliest(wake, average.sum.overflows_at(tick, now["INP"]))
         return {"OUT": average.out, "READY": average.ready, "HEALTH": average.health}, wake
 
-    def _difference(self, tick: int, *, rising: bool, trigger: bool) -> int | None:
+    def _difference(self, tick: int, rising: bool, trigger: bool, halted: bool) -> int | None:
         average = self._average
         if rising:
-            average.clear_fault()
             self._reference = self._set["INP"]
         elif trigger:
-            if not average.halted:
+            if not halted:
                 average.out = signed(self._set["INP"] - self._reference)
                 average.ready = 1
             self._reference = self._set["INP"]

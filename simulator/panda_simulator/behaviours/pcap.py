@@ -83,11 +83,6 @@ class Pcap:
         """Positions of which PCAP needs to be told every change, as things are."""
         return self._frame.watched
 
-    @property
-    def opened_at(self) -> int | None:
-        """The tick at which the gate opened, or a frame began with an open one; None if closed."""
-        return self._frame.opened_at
-
     def settle(self, tick: int) -> None:
         """Add up tracks before this tick, which go on differently or are read differently."""
         self._frame.settle(tick)
@@ -165,8 +160,9 @@ class Pcap:
             self._paused_time = None
         elif before and not now and self.running:
             self._paused_time = tick - self._zero
-            # the fall on the tick after ARM is not seen as an end
-            self._draining = self._draining or tick != self._armed_at + 1
+            # DISARM waits for nothing; the fall on the tick after ARM is not seen as an end
+            ends = not self.disarmed and tick != self._armed_at + 1
+            self._draining = self._draining or ends
 
     def _drained_at(self, tick: int) -> int:
         """Return when ACTIVE falls after ENABLE did: when no word follows without a gap."""

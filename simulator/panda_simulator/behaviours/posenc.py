@@ -30,10 +30,15 @@ class Posenc:
         """Take one tick (Behaviour.update)."""
         now = self._set
         enabled = now["ENABLE"]
-        counted = (tick - 1 - self._origin) % self._period()
+        counted = tick - 1 - self._origin
+        if counted > 0:
+            counted %= self._period()
         now.update(changes)
         # up to here the step clock has counted with the period that it had
         self._origin = tick - 1 - counted
+        if counted >= self._period():
+            # the count is past the period already, and goes through all 32 bits first
+            self._origin += 1 << 32
         stepped = self._moved is not None and self._moved[0] == tick - 1
         if not now["ENABLE"]:
             self._tracker = self._phase = 0
@@ -81,4 +86,6 @@ class Posenc:
             return tick + 1
         if self._tracker == self._set["INP"]:
             return None
+        if tick < self._origin:
+            return self._origin + self._period()
         return tick + self._period() - (tick - self._origin) % self._period()

@@ -11,6 +11,7 @@ from panda_simulator.behaviours.base import (
     ANYWHERE,
     HIGHEST,
     LOWEST,
+    MASK,
     Interval,
     Outputs,
     Step,
@@ -51,6 +52,8 @@ class Seq:
         self._line: list[int] = [0] * LINE_WORDS
         self._line_is_last = False
         self._phase_end = 0
+        self._pulse = 0
+        self._pulses_left = 0
         self._outputs: Outputs = dict.fromkeys(
             (*_OUTPUTS, "ACTIVE", "TABLE_REPEAT", "TABLE_LINE", "LINE_REPEAT", "STATE", "HEALTH"), 0
         )
@@ -83,7 +86,10 @@ class Seq:
         now, table = self._set, self._table
         enable = now["ENABLE"]
         table.catch_up(tick - 1)
+        prescale = self._prescale()
         now.update(changes)
+        if "PRESCALE" in changes and self._state >= PHASE1:
+            self._rescale(tick, prescale)
         if "TABLE_LENGTH" in changes:
             table.write(changes["TABLE_LENGTH"])
         rising = now["ENABLE"] > enable
@@ -201,15 +207,34 @@ class Seq:
             self._state = WAIT_TRIGGER
         elif self._line[2]:
             self._state = PHASE1
-            self._phase_end = tick + self._line[2] * self._prescale()
+            self._time(tick, self._line[2])
             self._put_out(self._line[0] >> _PHASE1_SHIFT)
         else:
             self._begin_phase2(tick)
 
     def _begin_phase2(self, tick: int) -> None:
         self._state = PHASE2
-        self._phase_end = tick + max(self._line[3], 1) * self._prescale()
+        self._time(tick, max(self._line[3], 1))
         self._put_out(self._line[0] >> _PHASE2_SHIFT)
+
+    def _time(self, tick: int, length: int) -> None:
+        """Let a phase begin that ends with so many pulses of the prescaler."""
+        prescale = self._prescale()
+        self._pulse = tick + prescale
+        self._pulses_left = length - 1
+        self._phase_end = tick + length * prescale
+
+    def _rescale(self, tick: int, before: int) -> None:
+        """Let the prescaler count on from where it is, up to another number from this tick on."""
+        if tick > self._pulse:
+            pulses = (tick - 1 - self._pulse) // before + 1
+            self._pulse += pulses * before
+            self._pulses_left -= pulses
+        count = before - 1 - (self._pulse - tick)
+        prescale = self._prescale()
+        # a count that is past the number already goes through all 32 bits first
+        self._pulse = tick + (prescale - 1 - count & MASK)
+        self._phase_end = self._pulse + self._pulses_left * prescale
 
     def _condition(self) -> bool:
         trigger, position = self._line[0] >> 16 & 15, signed(self._line[1])

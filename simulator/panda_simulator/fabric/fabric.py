@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from panda_simulator.behaviours import Inenc, RegisterFile, Track
-from panda_simulator.clock import FOREVER, TICKS_PER_SECOND, Clock
+from panda_simulator.clock import FOREVER, Clock
 from panda_simulator.fabric.agenda import Agenda, Instance
 from panda_simulator.fabric.capture import Acquisition
 from panda_simulator.fabric.engine import Engine
@@ -40,8 +40,8 @@ _MASK = 0xFFFFFFFF
 _SETTLING = 1_000
 """Calls of blocks that a change may set off before it is taken for something that goes on."""
 
-_TOLERATED_LAG = TICKS_PER_SECOND // 20
-"""Ticks that the fabric may be late before it sets the clock back."""
+_TOLERATED_LAG = 0.05
+"""Seconds of the box that the fabric may be late before it sets the clock back."""
 
 _SHORTEST_WAIT = 0.001
 """Seconds: events are worked on in batches of this length, not one by one."""
@@ -55,7 +55,7 @@ _LONGEST_WAIT = 0.5
 class Fabric:
     """The FPGA of a box (hardware.Hardware), its blocks wired and ticking."""
 
-    clock_frequency: int = TICKS_PER_SECOND
+    clock_frequency: int
     version: tuple[int, int, int] = (0, 0, 0)
     std_dev: bool = False
 
@@ -85,6 +85,7 @@ class Fabric:
                 it makes no difference but in speed.
             hardware_latency: whether a hop takes the ticks that real hardware needs, not one.
         """
+        self.clock_frequency = clock.frequency
         self._clock = clock
         self._world = world
         self._agenda = Agenda()
@@ -328,7 +329,7 @@ class Fabric:
 
     def _lag(self, target: int) -> None:
         """Leave what is not simulated for later, or set the clock back if it is too much."""
-        if target - self._engine.tick > _TOLERATED_LAG:
+        if target - self._engine.tick > _TOLERATED_LAG * self._clock.frequency:
             self._clock.fall_back(self._engine.tick)
 
     def _write(self, instance: Instance, changes: dict[str, int]) -> None:

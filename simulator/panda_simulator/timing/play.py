@@ -10,7 +10,7 @@ from heapq import merge
 from itertools import groupby
 
 from panda_simulator.box import CommandError, ConfigError
-from panda_simulator.clock import Clock
+from panda_simulator.clock import TICKS_PER_SECOND, Clock
 from panda_simulator.timing.actions import Actor, encoder_owners, make_world
 from panda_simulator.timing.diagram import Diagram, Lane, Mark, Samples, sample_lane
 from panda_simulator.timing.document import Items, Scalar, ScriptError
@@ -57,7 +57,7 @@ class _Player:
     def _make_bench(self) -> SteppedBox:
         script = self._script
         try:
-            return SteppedBox(
+            bench = SteppedBox(
                 script.box,
                 config_dir=script.config_dir,
                 box_file=script.box_file,
@@ -67,6 +67,13 @@ class _Player:
         except (ConfigError, ValueError, OSError) as problem:
             reason = f"{script.box_key}: {problem}"
             raise ScriptError(script.path, script.box_line, reason) from None
+        if bench.frequency != TICKS_PER_SECOND:
+            reason = (
+                f"{script.box_key}: its clock has {bench.frequency} Hz, but times in a script, "
+                f"and in a diagram, are those of {TICKS_PER_SECOND} Hz"
+            )
+            raise ScriptError(script.path, script.box_line, reason)
+        return bench
 
     def _world(self, clock: Clock) -> World:
         script = self._script

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from panda_simulator.box import CommandError, Layout
 from panda_simulator.box.capture import CapturePlan, ColumnGroup
 from panda_simulator.builtin import DEFAULT_BOX
-from panda_simulator.clock import TICKS_PER_SECOND, Clock, SteppedClock
+from panda_simulator.clock import Clock, SteppedClock
 from panda_simulator.control import ControlConnection, Facilities
 from panda_simulator.data import Acquisition, DataConnection
 from panda_simulator.fabric import Fabric
-from panda_simulator.original import find_original, identity_of, make_box
+from panda_simulator.original import find_original, identity_of, make_box, ticks_per_second
 from panda_simulator.world import World
 
 _ALL = b"UNFRAMED SCALED NO_HEADER NO_STATUS ONE_SHOT\n"
@@ -97,7 +97,8 @@ class SteppedBox:
             ConfigError: a file of the box is malformed.
             ValueError: there is no such box, or it is given twice.
         """
-        self._clock = SteppedClock()
+        original = find_original(box, config_dir, box_file)
+        self._clock = SteppedClock(frequency=ticks_per_second(original))
         self.world = world(self._clock)
 
         def blocks(layout: Layout) -> Fabric:
@@ -110,7 +111,6 @@ class SteppedBox:
                 hardware_latency=hardware_latency,
             )
 
-        original = find_original(box, config_dir, box_file)
         self.box = make_box(original, blocks, identity_of(original), answering=True)
         fabric = self.box.hardware
         if not isinstance(fabric, Fabric):
@@ -119,12 +119,17 @@ class SteppedBox:
         self._acquisition = Acquisition(
             self.box,
             later=lambda _seconds, _function: None,  # `_settle` does it
-            clock=lambda: self.tick / TICKS_PER_SECOND,
+            clock=lambda: self.tick / self._clock.frequency,
             now_ns=lambda: self._clock.date_ns(self.tick),
         )
         facilities = Facilities(self.box, self._acquisition, list)
         self._control = ControlConnection(facilities)
         self._readers = [_Reader(self._acquisition)]
+
+    @property
+    def frequency(self) -> int:
+        """Ticks in a second."""
+        return self._clock.frequency
 
     @property
     def tick(self) -> int:
