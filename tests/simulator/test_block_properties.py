@@ -117,3 +117,14 @@ def test_outputs_depend_on_the_past_only(name, data):
     past = {tick: changes for tick, changes in script.items() if tick <= cut}
     whole = play(name, script)
     assert [event for event in whole if event[0] <= cut] == play(name, past, last=cut)
+
+
+@pytest.mark.parametrize("called", [frozenset(), frozenset(range(3, 60))])
+def test_a_wide_trigger_of_a_mean_takes_its_last_tick_whether_called_then_or_not(called):
+    script = {1: {"MODE": 1}, 2: {"ENABLE": 1}, 5: {"INP": 30}, 8: {"TRIG": 1}, 20: {"TRIG": 0}}
+    # ticks 3 to 18 hold 0 twice and 30 fourteen times; as the FPGA logic answers
+    assert play("FILTER", script, called, 60) == [
+        (43, "OUT", 420 // 16),
+        (43, "READY", 1),
+        (44, "READY", 0),
+    ]

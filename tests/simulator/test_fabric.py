@@ -312,3 +312,27 @@ def test_catching_up_ends_although_time_goes_on_meanwhile(make_bench):
     start = bench.fabric.tick
     bench.fabric.advance()
     assert bench.fabric.tick > start
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("delay", range(6))
+def test_a_position_that_changes_about_when_the_gate_opens_is_added_up(make_bench, late, delay):
+    """PCAP watches positions while its gate is open; what was on its way before counts too."""
+    bench = make_bench(hardware_latency=late)
+    bench.set("COUNTER", TRIG="TTLIN1.VAL", TRIG_DELAY=2, STEP=100, ENABLE="ONE")
+    bench.set("PCAP", ENABLE="ONE", GATE="TTLIN1.VAL", GATE_DELAY=delay, TRIG="TTLIN2.VAL")
+    bench.run(50)
+    count = bench.source("COUNTER1.OUT") << 4
+    sink = bench.sink()
+    bench.fabric.arm([count | 2, count | 4, count | 5, 0x260], sink)
+    bench.run(50)
+    bench.world.drive("TTLIN", 1, 1)
+    bench.run(20)
+    bench.world.drive("TTLIN", 2, 1)
+    bench.run(20)
+    # ticks from the edge to the count seen by PCAP, and to the open gate
+    counted, opened = (3 + 2 + 2, 4 + delay) if late else (1 + 2 + 1, 1 + delay)
+    closed = 21 + (4 if late else 1)
+    ones = closed - max(counted, opened)
+    total, low = 100 * ones, 0 if opened < counted else 100
+    assert sink.rows(4) == [[total, low, 100, closed - opened]]

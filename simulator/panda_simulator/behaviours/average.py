@@ -103,13 +103,15 @@ class Average:
         if trigger:
             self._take()
 
-    def repeat(self, tick: int) -> None:
-        """Take the operands of a trigger that has been high since the call before.
+    def repeat(self, tick: int, value: int) -> None:
+        """Take the mean of the last tick of a trigger, if it was not called at it.
 
         Args:
-            tick: of the sum, which is the last but one before that of the next call.
+            tick: up to which the trigger lasts, if there was one at the last call.
+            value: of the input since the last call.
         """
         if self._load and tick > self._tick:
+            self.sum.advance(tick - 1, value)
             self._take()
 
     def _take(self) -> None:

@@ -31,8 +31,7 @@ class Filter:
         now, average = self._set, self._average
         enable, trig = now["ENABLE"], now["TRIG"]
         if now["MODE"] & 1:
-            average.sum.advance(tick - 2, now["INP"])
-            average.repeat(tick - 2)
+            average.repeat(tick - 1, now["INP"])
         average.sum.advance(tick - 1, now["INP"])
         now.update(changes)
         rising = now["ENABLE"] > enable

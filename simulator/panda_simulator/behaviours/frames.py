@@ -214,6 +214,11 @@ class Frame:
         for channel in self._plan.channels:
             channel.clear()
 
+    @property
+    def opened_at(self) -> int | None:
+        """The tick at which the gate opened, or the frame began with an open one."""
+        return self._counted_to if self._gate else None
+
     def gate(self, tick: int, level: int, time: int) -> None:
         """Take the gate, and the positions, of a tick that is no capture."""
         if level:

@@ -83,6 +83,11 @@ class Pcap:
         """Positions of which PCAP needs to be told every change, as things are."""
         return self._frame.watched
 
+    @property
+    def opened_at(self) -> int | None:
+        """The tick at which the gate opened, or a frame began with an open one; None if closed."""
+        return self._frame.opened_at
+
     def settle(self, tick: int) -> None:
         """Add up tracks before this tick, which go on differently or are read differently."""
         self._frame.settle(tick)

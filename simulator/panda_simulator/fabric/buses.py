@@ -113,9 +113,9 @@ class PositionBus:
         self._values[index] = value
         self.changed[index] = True
 
-    def moved(self, indices: Iterable[int], tick: int) -> bool:
-        """Tell whether one of some entries was put on the bus at a tick."""
-        return any(self._ticks[index] == tick for index in indices)
+    def moved(self, indices: Iterable[int], since: int) -> bool:
+        """Tell whether one of some entries was put on the bus at a tick or later."""
+        return any(self._ticks[index] >= since for index in indices)
 
     def value(self, index: int) -> int:
         """Return what is on the bus, of an entry without a track."""

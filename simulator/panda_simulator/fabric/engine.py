@@ -153,11 +153,17 @@ class Engine:
             self.look_again(instance, tick)
 
     def _after_pcap(self, instance: Instance, tick: int) -> None:
-        if self.wiring.pcap.watched and self.wiring.positions.moved(self.wiring.pcap.watched, tick):
-            # it came before this call, when nobody watched
-            self.agenda.at(tick + 1, instance)
+        if self.wiring.pcap.opened_at == tick:
+            self._look_back(instance, tick)
         if self.acquisition and self.acquisition.follow(tick):
             self.acquisition = None
+
+    def _look_back(self, pcap: Instance, tick: int) -> None:
+        """Call PCAP for positions that were put on the bus when it did not watch, not seen yet."""
+        hop = self.wiring.hops.sample
+        if self.wiring.positions.moved(self.wiring.pcap.watched, tick - hop + 1):
+            for later in range(1, hop + 1):
+                self.agenda.at(tick + later, pcap)
 
     def _after_table(self, instance: Instance, tick: int) -> None:
         def strobe(length: int) -> None:
