@@ -7,6 +7,7 @@ or ``ERR reason``.
 from __future__ import annotations
 
 import asyncio
+import math
 import shlex
 import socket
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,6 +18,11 @@ from typing_extensions import override
 from panda_simulator.faults import FAULTS, Faults, parse_settings
 
 _TIMEOUT = 60.0
+"""Seconds that ``wait`` waits, unless told otherwise."""
+
+PATIENCE = 90.0
+"""Seconds to wait for a reply: longer than any command takes that is not told how long."""
+
 _REPLY_LIMIT = 1 << 20
 
 
@@ -118,6 +124,8 @@ class Bench:
         if not words:
             raise ValueError("wait needs the number of a fault")
         timeout = float(words[1]) if len(words) > 1 else _TIMEOUT
+        if math.isnan(timeout):
+            raise ValueError("the seconds to wait are a number, not nan")
         for fault in self._faults.active:
             if str(fault.number) == words[0]:
                 try:
@@ -129,12 +137,13 @@ class Bench:
         raise ValueError(f"no fault {words[0]} is active")
 
 
-def ask(address: str, line: str) -> str:
+def ask(address: str, line: str, timeout: float = PATIENCE) -> str:
     """Send one command to a bench port and return the text of its reply.
 
     Args:
         address: ``HOST:PORT``.
         line: the command.
+        timeout: seconds to wait for the reply.
 
     Raises:
         ValueError: the address is malformed, or the reply is an ``ERR``.
@@ -144,7 +153,7 @@ def ask(address: str, line: str) -> str:
     if not host or not port.isdecimal():
         raise ValueError(f"{address!r} has to be HOST:PORT, as the simulator printed it on start")
     try:
-        with socket.create_connection((host, int(port)), timeout=_TIMEOUT) as connection:
+        with socket.create_connection((host, int(port)), timeout=timeout) as connection:
             connection.sendall(f"{line}\n".encode())
             with connection.makefile("rb") as replies:
                 reply = replies.readline(_REPLY_LIMIT).decode("utf-8", "replace")

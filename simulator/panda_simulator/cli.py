@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from panda_simulator.bench import ask
+from panda_simulator.bench import PATIENCE, ask
 from panda_simulator.box import Box, ConfigError
 from panda_simulator.builtin import DEFAULT_BOX, box_directory, box_names
 from panda_simulator.echo import EchoHardware
@@ -140,8 +140,16 @@ def serve(
         )
         asyncio.run(_serve(simulator))
     except (ConfigError, StateError, OSError, ValueError) as error:
-        typer.echo(f"panda-simulator: {error}", err=True)
-        raise typer.Exit(1) from error
+        raise _failure(error) from error
+
+
+def _failure(error: Exception) -> typer.Exit:
+    """Say what is wrong in one line, and return what ends the command."""
+    text = str(error)
+    if isinstance(error, OSError) and error.strerror and error.filename is None:
+        text = error.strerror  # without a number that says nothing more
+    typer.echo(f"panda-simulator: {text}", err=True)
+    return typer.Exit(1)
 
 
 def _factor(text: str) -> float:
@@ -186,23 +194,28 @@ def send_fault(
     try:
         typer.echo(ask(bench, shlex.join(words)))
     except (OSError, ValueError) as error:
-        typer.echo(f"panda-simulator: {error}", err=True)
-        raise typer.Exit(1) from error
+        raise _failure(error) from error
 
 
-@app.command(name="bench")
+@app.command(
+    name="bench",
+    # a negative number is a word of the command, not an option
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
 def send_command(
     bench: Annotated[str, typer.Argument(metavar="HOST:PORT", help="Bench port of a simulator.")],
     command: Annotated[
         list[str], typer.Argument(metavar="COMMAND [WORD]...", help="Try help first.")
     ],
+    timeout: Annotated[
+        float, typer.Option(min=0.001, help="Seconds to wait for the reply.")
+    ] = PATIENCE,
 ) -> None:
     """Send a command to a simulator that runs: move an axis, drive an input, have a fault."""
     try:
-        typer.echo(ask(bench, shlex.join(command)))
+        typer.echo(ask(bench, shlex.join(command), timeout))
     except (OSError, ValueError) as error:
-        typer.echo(f"panda-simulator: {error}", err=True)
-        raise typer.Exit(1) from error
+        raise _failure(error) from error
 
 
 @app.command()
@@ -241,8 +254,7 @@ def record(
     try:
         typer.echo(record_box(host, exchanges, timeout), nl=False)
     except (RecordError, ValueError) as error:
-        typer.echo(f"panda-simulator: {error}", err=True)
-        raise typer.Exit(1) from error
+        raise _failure(error) from error
 
 
 @app.command()
@@ -281,8 +293,7 @@ def timing(
     try:
         run(scripts, wishes, lambda part: typer.echo(part, nl=False))
     except (ScriptError, OSError, ValueError) as error:
-        typer.echo(f"panda-simulator: {error}", err=True)
-        raise typer.Exit(1) from error
+        raise _failure(error) from error
 
 
 def main() -> None:

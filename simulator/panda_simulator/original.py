@@ -12,6 +12,7 @@ from typing import TypeAlias
 from panda_simulator.box import Box, BoxFile, ConfigError, Layout
 from panda_simulator.box.boxfile import read_box_file
 from panda_simulator.box.extension import Extension, NoExtension, Recollection, RecordedErrors
+from panda_simulator.box.text import bytewise
 from panda_simulator.builtin import box_directory
 from panda_simulator.clock import TICKS_PER_SECOND
 from panda_simulator.hardware import Hardware
@@ -56,7 +57,7 @@ def identity_of(
     """Return who a box is: what is given, and else what its original said.
 
     Raises:
-        ValueError: the FPGA version is malformed.
+        ValueError: the FPGA version is malformed, or the rootfs is no line.
     """
     known = Identity(NEWEST, (0, 0, 0), ROOTFS)
     if isinstance(original, BoxFile):
@@ -64,7 +65,7 @@ def identity_of(
     return Identity(
         known.software if software is None else software,
         known.fpga if fpga is None else parse_fpga(fpga),
-        known.rootfs if rootfs is None else rootfs,
+        known.rootfs if rootfs is None else _one_line(rootfs),
     )
 
 
@@ -72,6 +73,12 @@ def ticks_per_second(original: Original) -> int:
     """Return how fast the clock of a box ticks."""
     recorded = original.clock_frequency if isinstance(original, BoxFile) else 0
     return recorded or TICKS_PER_SECOND
+
+
+def _one_line(rootfs: str) -> str:
+    if "\n" in rootfs or "\0" in rootfs:
+        raise ValueError(f"rootfs {rootfs!r} has to be one line")
+    return bytewise(rootfs)
 
 
 def make_box(

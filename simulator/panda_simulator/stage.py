@@ -5,6 +5,7 @@ Each command is a row; positions are in the units of the axis.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 
 from panda_simulator.bench import BenchCommand
@@ -71,9 +72,15 @@ class Stage:
     async def _move(self, words: Sequence[str]) -> str:
         axis = self._axis(words)
         target = _number(words, 1, "target")
+        before = {name: getattr(axis, name) for name in _SPEEDS}
         for name, value in _settings(words[2:], _SPEEDS).items():
             setattr(axis, name, value)
-        return str(axis.move(target))
+        try:
+            return str(axis.move(target))
+        except ValueError:
+            for name, value in before.items():
+                setattr(axis, name, value)
+            raise
 
     async def _stop(self, words: Sequence[str]) -> str:
         return str(self._axis(words).stop())
@@ -84,16 +91,16 @@ class Stage:
 
     async def _encoder(self, words: Sequence[str]) -> str:
         axis = self._axis(words)
-        number, counts = int(_number(words, 1, "INENC")), _number(words, 2, "COUNTS_PER_UNIT")
+        number, counts = _whole(words, 1, "INENC"), _number(words, 2, "COUNTS_PER_UNIT")
         given = _settings(words[3:], ("offset", "resolution", "noise", "seed"))
         self._world.connect(
             axis.name,
             number,
             counts,
             given.get("offset", 0.0),
-            resolution=int(given.get("resolution", 1)),
-            noise=int(given.get("noise", 0)),
-            seed=int(given.get("seed", 0)),
+            resolution=_as_whole(given.get("resolution", 1.0), "resolution"),
+            noise=_as_whole(given.get("noise", 0.0), "noise"),
+            seed=_as_whole(given.get("seed", 0.0), "seed"),
         )
         return ""
 
@@ -130,9 +137,22 @@ class Stage:
 def _number(words: Sequence[str], place: int, what: str) -> float:
     text = words[place] if len(words) > place else ""
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        raise ValueError(f"{what} is a number, not {text!r}") from None
+        value = math.nan
+    if not math.isfinite(value):
+        raise ValueError(f"{what} is a number, not {text!r}")
+    return value
+
+
+def _whole(words: Sequence[str], place: int, what: str) -> int:
+    return _as_whole(_number(words, place, what), what)
+
+
+def _as_whole(value: float, what: str) -> int:
+    if not value.is_integer():
+        raise ValueError(f"{what} is a whole number, not {value:g}")
+    return int(value)
 
 
 def _settings(words: Sequence[str], names: Sequence[str]) -> dict[str, float]:

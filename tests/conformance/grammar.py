@@ -90,6 +90,11 @@ GARBAGE = st.one_of(
     st.text("*?=<.[] ABC12_x\r\0", max_size=20),
     st.text(max_size=30),
 ).map(lambda text: text.replace("\n", ""))
+STRAYS = st.one_of(
+    st.binary(min_size=1, max_size=2).map(lambda data: data.decode("utf-8", "surrogateescape")),
+    st.sampled_from(["\udcb2", "\udcb9", "\udca0", "\udc85", "\t", "\v", " ", "1", "."]),
+).filter(lambda text: not set("=<\n") & set(text))
+"""What gets into a name; a query stays one."""
 ACTIONS = st.sampled_from(["", "", "", " ", "1", "x"])
 BITS = st.sampled_from(["0", "1", "0", "1", "", "2", "01", "1 ", " 1", "x"])
 UNITS = st.sampled_from(["min", "s", "ms", "us", "", "S", "ns", "s "])
@@ -310,12 +315,19 @@ class Grammar:
             st.tuples(self.broken(), junk).map(whole),
             st.tuples(some, junk).map(whole),
             GARBAGE.map(lambda line: whole((line, ""))),
+            st.tuples(some, STRAYS, st.integers(0, 20)).map(spoilt),
             self.other_tables(),
         ]
         tables = [(t, each.bare) for each in self.of("table") for t in each.instances]
         if tables:
             kinds.append(self.tables(tables))
         return st.one_of(kinds)
+
+
+def spoilt(parts: tuple[str, str, int]) -> Command:
+    """A query with something in its name that does not belong there."""
+    name, stray, place = parts
+    return Command((f"{name[:place]}{stray}{name[place:]}?",))
 
 
 def whole(parts: tuple[str, str]) -> Command:

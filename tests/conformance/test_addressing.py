@@ -75,6 +75,14 @@ def test_numbers_are_read_as_c_does(control, box, several):
         assert control.ask(f"{block}010.{field}.INFO?").startswith("OK =")
 
 
+@pytest.mark.parametrize("byte", [0xB2, 0xB9, 0xA0, 0x85])
+def test_a_number_has_digits_of_ascii_only(control, several, byte):
+    """Bytes that are digits or blanks in some character set are nothing special."""
+    byte = bytes([byte]).decode("utf-8", "surrogateescape")
+    for target in (f"{several}{byte}.*", f"{several}1{byte}.*", f"*DESC.{several}{byte}"):
+        assert control.error(f"{target}?") == "Unexpected character after input"
+
+
 def test_the_number_of_the_only_instance_may_be_left_out(control, box, single):
     field = first_field(box, single)
     assert control.ask(f"{single}.{field}.INFO?") == control.ask(f"{single}1.{field}.INFO?")

@@ -188,6 +188,7 @@ def test_bits(control, box: Survey, keep, text, error):
         ("+.5", "0.5"),
         ("5.", "5"),
         ("1e300", "1e+300"),
+        (f"0.0e-{'9' * 30}", "0"),
     ],
 )
 def test_reals_that_are_taken(control, box: Survey, keep, text, shown):
@@ -215,6 +216,9 @@ def test_reals_that_are_taken(control, box: Survey, keep, text, shown):
         ("1e400", RANGE),
         ("-1e400", RANGE),
         ("1e-400", RANGE),
+        (f"1e{'9' * 30}", RANGE),
+        (f"1e-{'9' * 30}", RANGE),
+        (f"0x1p-{'9' * 30}", RANGE),
         ("5\r", LEFT),
     ],
 )

@@ -70,6 +70,7 @@ def test_the_commands_and_faults_explain_themselves(bench):
         ("wait", "wait needs the number of a fault"),
         ("wait 7", "no fault 7 is active"),
         ("wait 7 soon", "could not convert string to float: 'soon'"),
+        ("wait 7 nan", "the seconds to wait are a number, not nan"),
         ("help nosuch", "no command or fault 'nosuch'"),
     ],
 )
@@ -205,3 +206,11 @@ def test_a_bad_fault_stops_the_command_line_with_one_line():
     assert failed.stderr == (
         "panda-simulator: fault stall: after_bytes is 'many', but has to be a whole number from 0\n"
     )
+
+
+def test_a_negative_number_on_the_command_line_is_no_option():
+    with serve_in_thread(bench_port=0) as simulator:
+        address = f"127.0.0.1:{simulator.bench_port}"
+        moved = command("bench", "--timeout", "20", address, "place", "x", "-1.5")
+        assert (moved.returncode, moved.stderr) == (0, "")
+        assert ask(address, "axes").startswith("x -1.5 still")

@@ -139,3 +139,19 @@ async def test_changes_have_an_entry_that_nobody_expects():
         simulator.faults.inject("changes-entry", entry="NOSUCH1.FIELD (error)")
         assert await control.ask("*CHANGES?") == "!NOSUCH1.FIELD (error)\n."
         assert await control.ask("*CHANGES?") == "."
+
+
+async def test_texts_of_faults_are_sent_as_utf8_and_taken_as_they_are():
+    async with served() as (simulator, control):
+        simulator.faults.inject("wrong-reply", command="*ECHO π*", text="OK =π ü")
+        simulator.faults.inject("refuse-command", command="*IDN?", error="über")
+        simulator.faults.inject("unknown-class", field="PULSE.DELAY", shown=r"\1 \g<x> π")
+        assert await control.ask("*ECHO π!?") == "OK =π ü"
+        assert await control.ask("*IDN?") == "ERR über"
+        assert r"!DELAY 2 \1 \g<x> π" in (await control.ask("PULSE.*?")).splitlines()
+
+
+async def test_a_fault_shows_its_texts_on_one_line_as_they_were_given():
+    async with served() as (simulator, _):
+        fault = simulator.faults.inject_text(r"wrong-reply:text=OK =π\nOK =2")
+        assert str(fault) == r"1 wrong-reply:text=OK =π\nOK =2"

@@ -230,11 +230,15 @@ async def test_a_frame_has_a_wrong_length(length):
         ("wrong-end", {"by": -1}, b"END 29 Ok\n"),
         ("wrong-end", {"by": -100}, b"END 0 Ok\n"),
         ("odd-end", {}, b"END 30 Out of cheese\n"),
+        ("odd-end", {"reason": "Käse"}, "END 30 Käse\n".encode()),
     ],
 )
-async def test_an_end_is_wrong(name, settings, expected):
+@pytest.mark.parametrize("reason", ["ok", "framing-error"])
+async def test_an_end_is_wrong(name, settings, expected, reason):
+    if reason != "ok":
+        expected = expected.replace(b" Ok\n", b" Framing error\n")
     async with counting() as (simulator, control, data):
-        simulator.faults.inject("end-reason", reason="ok", sample=30)
+        simulator.faults.inject("end-reason", reason=reason, sample=30)
         simulator.faults.inject(name, **settings)
         await arm(control)
         got = await acquired(data)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from panda_simulator import Simulator, serve_in_thread
+from panda_simulator.builtin import box_directory
 
 from .sockets import Peer, acquired, arm, counting, peer, refused, served
 
@@ -220,3 +221,28 @@ def test_faults_can_be_injected_from_another_thread():
         assert fault.fired == 0
         simulator.call(fault.clear)
         assert simulator.call(lambda: simulator.faults.active) == ()
+
+
+@pytest.mark.parametrize("seconds", ["inf", "-inf", "nan", "1e300", "1e12"])
+def test_a_clock_jumps_to_no_date_that_cannot_be_written(seconds):
+    simulator = Simulator(hardware="echo")
+    with pytest.raises(ValueError, match=r"^fault clock-jump: seconds is .*, but has to be"):
+        simulator.faults.inject("clock-jump", seconds=seconds)
+
+
+async def test_a_box_without_pcap_comes_back_as_any_other(tmp_path):
+    (tmp_path / "config").write_text("TTLIN[6]\n    VAL bit_out\n")
+    registers = (box_directory("pandabox-no-fmc") / "registers").read_text("utf-8")
+    head = registers[: registers.index("*REG")]
+    control = registers[registers.index("*REG") :].partition("\n\n")[0]
+    ttlin = "TTLIN 2\n    VAL 2 3 4 5 6 7\n"
+    (tmp_path / "registers").write_text(f"{head}{control}\n\n{ttlin}")
+    (tmp_path / "description").write_text("")
+    async with served(hardware="blocks", config_dir=tmp_path) as (simulator, _):
+        await simulator.reboot()
+        await simulator.restart()
+        async with peer(simulator.control_port) as again:
+            assert await again.ask("*BLOCKS?") == "!TTLIN 6\n."
+            assert await again.ask("*PCAP.ARM=") == (
+                "ERR PCAP not supported with this configuration"
+            )

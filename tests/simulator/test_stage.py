@@ -66,6 +66,15 @@ async def test_an_encoder_can_be_made_coarse_and_noisy(answer):
         ("encoder x 1 0", "an encoder needs counts"),
         ("run -1", "time does not go back by 1 s"),
         ("run soon", "seconds is a number"),
+        ("run inf", "seconds is a number, not 'inf'"),
+        ("run nan", "seconds is a number, not 'nan'"),
+        ("move x nan", "target is a number, not 'nan'"),
+        ("move x 1 velocity=nan", "velocity is a number, not 'nan'"),
+        ("place x inf", "position is a number, not 'inf'"),
+        ("encoder x inf 1", "INENC is a number, not 'inf'"),
+        ("encoder x 1.5 1", "INENC is a whole number, not 1.5"),
+        ("encoder x 1 1 resolution=1e999", "resolution is a number"),
+        ("encoder x 1 1 noise=0.5", "noise is a whole number, not 0.5"),
     ],
 )
 async def test_a_command_that_makes_no_sense_says_why(answer, command, reason):
@@ -80,3 +89,9 @@ async def test_real_time_cannot_be_stepped():
         bench = Bench(simulator.faults, lambda: "")
         bench.add(*stage.commands())
         assert "stepped" in await bench.answer("run 1")
+
+
+async def test_a_speed_that_is_refused_is_not_kept(answer):
+    assert (await answer("move x 1 acceleration=5 velocity=0")).startswith("ERR ")
+    assert (await answer("move x 1")).startswith("OK ")
+    assert (await answer("move x -1")).startswith("OK ")

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from panda_simulator.box.errors import CommandError
 from panda_simulator.box.text import (
     Cursor,
+    bytewise,
     check_utf8,
     format_real,
+    legible,
     one_result,
     round_half_away,
     to_signed,
@@ -95,6 +97,8 @@ def test_what_fits_32_bits_is_read_as_it_is(number):
         ("nan(12)!", math.nan, "!"),
         ("nan(", math.nan, "("),
         ("2.2250738585072014e-308", 2.2250738585072014e-308, ""),
+        (f"0.0e-{'9' * 30}", 0.0, ""),
+        (f"0x0p-{'9' * 30}", 0.0, ""),
     ],
 )
 def test_a_real_number_is_read_as_by_strtod(text, value, left):
@@ -104,7 +108,11 @@ def test_a_real_number_is_read_as_by_strtod(text, value, left):
 
 
 @pytest.mark.parametrize(
-    "text", ["1e400", "1e-400", "1e-310", "-1e999999999", "0x1p2000", "0x1p-1080", "0x3p-1075"]
+    "text",
+    [
+        *("1e400", "1e-400", "1e-310", "-1e999999999", "0x1p2000", "0x1p-1080", "0x3p-1075"),
+        *(f"1e{'9' * 30}", f"1e-{'9' * 30}", f"0x1p{'9' * 30}", f"0x1p-{'9' * 30}"),
+    ],
 )
 def test_a_real_number_too_big_or_too_small_is_out_of_range(text):
     with pytest.raises(CommandError) as refusal:
@@ -173,3 +181,9 @@ def test_a_single_value_has_255_bytes_at_most():
     assert one_result("x" * 255)
     with pytest.raises(CommandError, match=r"^Result too long$"):
         one_result("x" * 256)
+
+
+@given(st.text().filter(lambda text: text.isprintable()))
+def test_a_text_of_a_person_is_its_utf8_a_character_a_byte(text):
+    assert bytewise(text).encode("latin-1") == text.encode()
+    assert legible(bytewise(text)) == text

@@ -15,6 +15,7 @@ from typing import Any, TypeVar, cast
 
 from panda_simulator.box.errors import ConfigError
 from panda_simulator.box.files import BoxFiles, Source, parse_lines
+from panda_simulator.box.text import bytewise, legible
 from panda_simulator.box.unknown import Reply, UnknownAttribute, UnknownField
 from panda_simulator.identity import Identity, format_fpga, parse_fpga
 
@@ -204,7 +205,7 @@ class _Item:
 
     def mapping(self, read: Callable[[_Item], T]) -> dict[str, T]:
         """Return what is below, each read the same way."""
-        return {_latin(key): read(item) for key, item in self.items().items()}
+        return {bytewise(key): read(item) for key, item in self.items().items()}
 
 
 def _load(item: _Item) -> BoxFile:
@@ -282,15 +283,11 @@ def _dump_field(seen: UnknownField) -> dict[str, Any]:
     }
 
 
-def _latin(text: str) -> str:
-    return text.encode("utf-8", "surrogateescape").decode("latin-1")
-
-
 def _shown(value: Any) -> Any:
     """Turn texts of one character a byte into what people read."""
     match value:
         case str():
-            return value.encode("latin-1").decode("utf-8", "surrogateescape")
+            return legible(value)
         case dict():
             entries = cast("dict[str, Any]", value)
             return {_shown(key): _shown(entry) for key, entry in entries.items()}

@@ -90,7 +90,7 @@ class RegisterField(FieldClass):
 
     @staticmethod
     def _skip_numbers(cursor: Cursor) -> None:
-        while cursor.peek().isdigit():
+        while cursor.peek().isdecimal():
             cursor.unsigned()
             cursor.skip_blanks()
 

@@ -185,10 +185,17 @@ def _real_value(match: re.Match[str]) -> tuple[float, bool]:
     if match["hex"]:
         return _hexadecimal_value(match["hex"])
     value = float(match["decimal"])
-    # the C library also reports numbers that a subnormal cannot hold exactly
-    return value, not math.isinf(value) and (
-        value >= _SMALLEST_NORMAL or Decimal(match["decimal"]) == Decimal(value)
-    )
+    return value, not math.isinf(value) and _is_exact(match["decimal"], value)
+
+
+def _is_exact(text: str, value: float) -> bool:
+    """Tell whether a number is none that a subnormal cannot hold, which the C library reports."""
+    if value >= _SMALLEST_NORMAL:
+        return True
+    if not value:
+        # not left to Decimal, whose exponents have a limit
+        return not text.lower().partition("e")[0].strip("0.")
+    return Decimal(text) == Decimal(value)
 
 
 def _hexadecimal_value(text: str) -> tuple[float, bool]:
@@ -237,6 +244,16 @@ def check_utf8(text: str) -> None:
         raise CommandError("Malformed UTF-8 encoding") from None
     if "\ufffe" in decoded or "\uffff" in decoded:
         raise CommandError("Malformed UTF-8 encoding")
+
+
+def bytewise(text: str) -> str:
+    """Turn a text that a person wrote into one of a character per byte: its UTF-8."""
+    return text.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
+def legible(text: str) -> str:
+    """Turn a text of a character per byte into one for people; bytes that are no UTF-8 stay."""
+    return text.encode("latin-1").decode("utf-8", "surrogateescape")
 
 
 def one_result(text: str) -> str:

@@ -36,7 +36,7 @@ def parse_target(box: Box, cursor: Cursor, *, exact: bool) -> Target:
         CommandError: in the order of protocol.md 3.2.
     """
     block = box.block(cursor.block_name())
-    numbered = cursor.peek().isdigit()
+    numbered = cursor.peek().isdecimal()
     number = 0
     if numbered:
         number = cursor.unsigned() - 1

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from typing_extensions import override
 
+from panda_simulator.box.text import legible
 from panda_simulator.faults.effect import Effect, Machine, Progress
 from panda_simulator.faults.line import Attachment, Line
 from panda_simulator.faults.parameters import build
@@ -65,15 +66,20 @@ class Fault:
     @override
     def __str__(self) -> str:
         shown = [
-            f"{field.name}={value}"
+            f"{field.name}={_shown(value)}"
             for field in dataclasses.fields(self.effect)
             if (value := getattr(self.effect, field.name)) != field.default
         ]
         return f"{self.number} {':'.join([self.name, ','.join(shown)]) if shown else self.name}"
 
 
+def _shown(value: object) -> object:
+    """Write a parameter as it was given, on one line."""
+    return legible(value).replace("\n", "\\n") if isinstance(value, str) else value
+
+
 def parse_fault(text: str) -> tuple[str, dict[str, str]]:
-    """Read ``NAME:key=value,...``; see `check_fault` for what is in it.
+    """Read ``NAME:key=value,...``; see `make_effect` for what is in it.
 
     Raises:
         ValueError: it is not of this form.

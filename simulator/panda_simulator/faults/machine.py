@@ -8,8 +8,11 @@ from dataclasses import dataclass
 from typing_extensions import override
 
 from panda_simulator.faults.effect import Effect, Machine, Progress, Running, matcher
-from panda_simulator.faults.parameters import choice, duration, whole, words
+from panda_simulator.faults.parameters import choice, duration, offset, whole, words
 from panda_simulator.hardware import Completion
+
+_CENTURY = 3.2e9
+"""Seconds; dates that are far away cannot be written."""
 
 COMPLETIONS = {
     "ok": Completion.OK,
@@ -133,7 +136,7 @@ class Refuse(BoxEffect):
 class ClockJump(BoxEffect):
     """Row ``clock-jump``."""
 
-    seconds: float = duration(3600.0, "by how much, negative is back", negative=True)
+    seconds: float = offset(3600.0, "by how much, negative is back", _CENTURY)
 
     @override
     def act(self, machine: Machine) -> None:

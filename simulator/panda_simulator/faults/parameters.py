@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 
 from typing_extensions import override
 
+from panda_simulator.box.text import bytewise
+
 _KEY = "parameter"
 T = TypeVar("T")
 
@@ -74,16 +76,28 @@ def whole(default: Any, meaning: str, *, least: int | None = 0) -> Any:
     return _declare(default, meaning, kind, read)
 
 
-def duration(default: Any, meaning: str, *, negative: bool = False) -> Any:
+def duration(default: Any, meaning: str) -> Any:
     """Declare a time in seconds; ``inf`` is for ever."""
 
     def read(text: str) -> float:
         value = float(text)
-        if math.isnan(value) or (value < 0 and not negative):
+        if math.isnan(value) or value < 0:
             raise ValueError(text)
         return value
 
-    return _declare(default, meaning, "seconds" if negative else "seconds or inf", read)
+    return _declare(default, meaning, "seconds or inf", read)
+
+
+def offset(default: Any, meaning: str, most: float) -> Any:
+    """Declare a difference of times in seconds, at most so many either way."""
+
+    def read(text: str) -> float:
+        value = float(text)
+        if not -most <= value <= most:
+            raise ValueError(text)
+        return value
+
+    return _declare(default, meaning, f"seconds from {-most:g} to {most:g}", read)
 
 
 def fraction(default: Any, meaning: str) -> Any:
@@ -102,7 +116,7 @@ def words(default: Any = dataclasses.MISSING, meaning: str = "") -> Any:
     r"""Declare a text, required if it has no default; ``\n`` in it is an end of line."""
 
     def read(text: str) -> str:
-        return text.replace("\\n", "\n")
+        return bytewise(text.replace("\\n", "\n"))
 
     return _declare(default, meaning, "text", read)
 

@@ -194,7 +194,8 @@ class UnknownClass(ControlEffect):
             return f"OK ={self.shown}\n"
         if rest != "*?" or f"!{field} " not in text or not at.fire():
             return text
-        return re.sub(rf"(?m)^(!{re.escape(field)} \d+) .*$", rf"\1 {self.shown}", text)
+        line = rf"(?m)^(!{re.escape(field)} \d+) .*$"
+        return re.sub(line, lambda found: f"{found[1]} {self.shown}", text)
 
 
 @dataclass(frozen=True, kw_only=True)

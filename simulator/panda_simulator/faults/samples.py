@@ -14,6 +14,7 @@ from panda_simulator.faults.parameters import choice, whole, words
 
 _PREFIX = 8
 _NUMBER = re.compile(rb"END (\d+)")
+_END = re.compile(rb"^(END \d+) .*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,4 +229,5 @@ class OddEnd(EndEffect):
 
     @override
     def change(self, line: bytes) -> bytes:
-        return b"%s %s\n" % (line.rsplit(b" ", 1)[0], self.reason.encode())
+        reason = self.reason.encode("latin-1")
+        return _END.sub(lambda found: b"%s %s" % (found[1], reason), line)

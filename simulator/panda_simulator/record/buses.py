@@ -86,7 +86,7 @@ def _place_bits(
                 place
                 for place in range(at + 1, BIT_BUS_SIZE)
                 if place // _WORD_BITS in free
-                and (not offset.isdigit() or place % _WORD_BITS == int(offset))
+                and (not offset.isdecimal() or place % _WORD_BITS == int(offset))
             ]
         if not places or places[0] <= at:
             return None

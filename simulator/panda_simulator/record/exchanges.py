@@ -40,7 +40,7 @@ class Exchanges:
         for exchange in exchanges:
             if exchange["sent"] == ["*BLOCKS?"]:
                 lines = (line[1:].partition(" ") for line in exchange["received"][:-1])
-                self._counts = {name: int(count) for name, _, count in lines if count.isdigit()}
+                self._counts = {name: int(count) for name, _, count in lines if count.isdecimal()}
         self._replies: dict[str, Reply] = {}
         for exchange in exchanges:
             if len(exchange["sent"]) == 1 and exchange["received"]:

@@ -114,7 +114,7 @@ class Facts:
         blocks = list[BlockSeen]()
         for line in self.must("*BLOCKS?"):
             name, _, count = line.partition(" ")
-            if not name or not count.isdigit():
+            if not name or not count.isdecimal():
                 raise self.misunderstood("*BLOCKS?")
             blocks.append(BlockSeen(name, int(count), self._fields(name, int(count))))
         return blocks
@@ -123,7 +123,7 @@ class Facts:
         fields = list[FieldSeen]()
         for line in self.must(f"{block}.*?"):
             name, *rest = line.split(" ", _FIELD_PARTS - 1)
-            if len(rest) != _FIELD_PARTS - 1 or not rest[0].isdigit():
+            if len(rest) != _FIELD_PARTS - 1 or not rest[0].isdecimal():
                 raise self.misunderstood(f"{block}.*?")
             fields.append(FieldSeen(block, count, name, int(rest[0]), rest[1]))
         return fields

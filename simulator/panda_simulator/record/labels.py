@@ -32,7 +32,7 @@ def _collect(
     for below in line.children:
         if below.children:
             _collect((*key, below.text.split()[1]), below, known)
-        elif below.text[0].isdigit() and ":" not in below.text.split()[0]:
+        elif below.text[0].isdecimal() and ":" not in below.text.split()[0]:
             number, label = below.text.split(None, 1)
             known.setdefault(key, {}).setdefault(label, int(number))
 

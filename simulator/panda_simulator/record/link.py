@@ -46,7 +46,7 @@ def parse_address(text: str) -> tuple[str, int]:
         ValueError: it is not of that form.
     """
     host, *ports = text.split(":")
-    numbers = [int(port) for port in ports if port.isascii() and port.isdigit()]
+    numbers = [int(port) for port in ports if port.isascii() and port.isdecimal()]
     wrong = len(numbers) != len(ports) or any(not 0 < number < _PORTS for number in numbers)
     if not host or wrong or len(ports) > 2:  # noqa: PLR2004 (control and data)
         raise ValueError(f"address {text!r} is not HOST or HOST:CONTROL")

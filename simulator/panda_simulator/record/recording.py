@@ -65,7 +65,7 @@ def _make(facts: Facts) -> Recording:
     errors = refusals(facts)
     file = BoxFile(
         identity=identity,
-        clock_frequency=int(clock) if clock.isdigit() else _DEFAULT_CLOCK,
+        clock_frequency=int(clock) if clock.isdecimal() else _DEFAULT_CLOCK,
         std_dev="StdDev" in (facts.lines("*CAPTURE.OPTIONS?") or ()),
         config=config(facts),
         registers=registers(facts, errors),

@@ -120,7 +120,7 @@ class _Writer:
         """Write an output that only a capture sees, where our PCAP has it if it can."""
         if seen.subtype == "timestamp":
             known = known_specs().get((seen.block, seen.name), "")
-            entries = [int(part) for part in known.split() if part.isdigit()]
+            entries = [int(part) for part in known.split() if part.isdecimal()]
             return self._claim(entries if len(entries) == 2 else [], 2)  # noqa: PLR2004 (halves)
         if seen.subtype == "samples":
             return self._claim([_GATE_DURATION], 1)
@@ -139,7 +139,7 @@ class _Writer:
     def table(self, seen: FieldSeen) -> str:
         """Write a table: one that streams if that is known of it, or else likely."""
         length = first(self._facts, seen, "MAX_LENGTH")
-        words = int(length) if length.isdigit() else _PAGE_WORDS
+        words = int(length) if length.isdecimal() else _PAGE_WORDS
         pages = next(n for n in count() if _PAGE_WORDS << n >= words)
         known = known_specs().get((seen.block, seen.name), _LONG_TABLE)
         if words == _PAGE_WORDS << pages and known.startswith(_LONG_TABLE):

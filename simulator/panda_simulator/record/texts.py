@@ -85,7 +85,7 @@ def first(facts: Facts, seen: FieldSeen, attribute: str) -> str:
 
 def _uint(facts: Facts, seen: FieldSeen) -> str:
     limit = first(facts, seen, "MAX")
-    return f" {limit}" if limit.isdigit() and int(limit) != WORD_MASK else ""
+    return f" {limit}" if limit.isdecimal() and int(limit) != WORD_MASK else ""
 
 
 def _scalar(facts: Facts, seen: FieldSeen) -> str:
@@ -125,7 +125,7 @@ def _labels(facts: Facts, seen: FieldSeen) -> Iterator[str]:
 def row_words(facts: Facts, seen: FieldSeen) -> int:
     """Return the words of a row; what older servers do not say follows from the bits."""
     words = first(facts, seen, "ROW_WORDS")
-    if words.isdigit():
+    if words.isdecimal():
         return int(words)
     lefts = [int(bits.partition(":")[0]) for bits, _, _ in subfields_of(facts, seen)]
     return max(lefts, default=0) // _WORD_BITS + 1
@@ -139,7 +139,7 @@ def subfields_of(facts: Facts, seen: FieldSeen) -> list[tuple[str, str, str]]:
     query = f"{seen.reported[0]}.FIELDS?"
     for line in facts.lines(query) or ():
         bits, name, subtype, *_ = *line.split(" "), "", ""
-        if not name or not bits.replace(":", "").isdigit():
+        if not name or not bits.replace(":", "").isdecimal():
             raise facts.misunderstood(query)
         parts.append((bits, name, subtype or "uint"))
     return parts
