@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from panda_simulator.box import Box
@@ -42,6 +43,7 @@ class Engine:
 
         Raises:
             StateError: the file cannot be read, or cannot be written where it is.
+            ValueError: the times make no sense.
         """
         self.server = server
         self._box_at_power_up = box_at_power_up
@@ -65,7 +67,7 @@ class Engine:
         running, self._running = self._running, None
         keeping, self._keeping = self._keeping, None
         try:
-            await _end(keeping)
+            await _cancelled(keeping)
             if keeping is not None and self._state is not None:
                 self._state.save_changes()
         finally:
@@ -89,12 +91,12 @@ class Engine:
             StateError: the state file cannot be used any more.
         """
         keeping, self._keeping = self._keeping, None
-        await _end(keeping)
+        await _cancelled(keeping)
         if not settings_lost and self._state is not None:
             self._state.save_changes()
         await self.server.drop(reset=reset)
         box = self.server.box
-        box.hardware.disarm()
+        self.server.acquisition.disarm()
         self.server.serve(self._box_at_power_up() if settings_lost else box)
         if settings_lost:
             self._run()
@@ -113,13 +115,21 @@ class Engine:
     def _run(self) -> None:
         before = self._running
         self._running = asyncio.create_task(self.server.box.hardware.run())
-        self._running.add_done_callback(_report_failure)
+        self._running.add_done_callback(partial(_report_failure, "the simulated hardware has"))
         if before is not None:
             before.cancel()
 
     def _keep(self) -> None:
         if self._state is not None:
             self._keeping = asyncio.create_task(self._state.run())
+            self._keeping.add_done_callback(partial(_report_failure, "keeping the settings has"))
+
+
+async def _cancelled(task: asyncio.Task[None] | None) -> None:
+    """End a task; what it failed with was reported when it did."""
+    if task is not None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _end(task: asyncio.Task[None] | None) -> None:
@@ -129,6 +139,6 @@ async def _end(task: asyncio.Task[None] | None) -> None:
             await task
 
 
-def _report_failure(running: asyncio.Task[None]) -> None:
-    if not running.cancelled() and (error := running.exception()) is not None:
-        _LOG.error("the simulated hardware has stopped: %s", error, exc_info=error)
+def _report_failure(what: str, task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _LOG.error("%s stopped: %s", what, error, exc_info=error)

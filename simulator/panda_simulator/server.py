@@ -126,7 +126,7 @@ class Server:
         return await self._listen(_BENCH, _THIS_MACHINE, port)
 
     async def stop(self) -> None:
-        """Close every socket and end every task."""
+        """Close every socket and end every task; `settle` when the hardware has stopped too."""
         doors, self._doors = self._doors, {}
         for door in doors.values():
             await door.close()
@@ -161,8 +161,16 @@ class Server:
             self._faults.drop(reset=reset)
         await self._end_sessions([task for task, kind in self._tasks.items() if kind != _BENCH])
 
+    def settle(self) -> None:
+        """Do now what was to be done later: nobody may be there to do it."""
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        self.acquisition.settle()
+
     def serve(self, box: Box) -> None:
         """Serve a box, the same or another, that knows of no acquisition."""
+        self.settle()
         self.box = box
         self.acquisition = self._new_acquisition(box)
         self.facilities.box = box
@@ -175,11 +183,8 @@ class Server:
         connection.receive_eof()
         return replies.decode("latin-1")
 
-    async def _end_sessions(self, tasks: Iterable[asyncio.Task[None]]) -> None:
-        for timer in self._timers:
-            timer.cancel()
-        self._timers.clear()
-        self.acquisition.settle()
+    @staticmethod
+    async def _end_sessions(tasks: Iterable[asyncio.Task[None]]) -> None:
         tasks = list(tasks)
         for task in tasks:
             task.cancel()
@@ -259,8 +264,9 @@ class Server:
         finally:
             acquisition.watchers.remove(wake.set)
             listening.cancel()
-            await asyncio.gather(listening, return_exceptions=True)
+            # before anything is awaited, lest a second cancellation leave a reader in the ring
             connection.close()
+            await asyncio.gather(listening, return_exceptions=True)
 
     @staticmethod
     async def _feed(line: Line, connection: DataConnection, wake: asyncio.Event) -> None:

@@ -247,6 +247,7 @@ class Simulator:
             try:
                 await self._engine.stop()
             finally:
+                self._server.settle()
                 # until here the loop works on what `call` must not touch from another thread
                 self._loop = None
 

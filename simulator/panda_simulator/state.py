@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -79,7 +80,16 @@ class StateFile:
     """The file that one box keeps its settings in."""
 
     def __init__(self, path: Path, facilities: Facilities, times: StateTimes) -> None:
-        """Name the file; nothing is read or written yet."""
+        """Name the file; nothing is read or written yet.
+
+        Raises:
+            ValueError: the times are none that can be waited for.
+        """
+        if not (0 < times.poll < math.inf and times.holdoff >= 0 and times.backoff >= 0):
+            raise ValueError(
+                f"state times {':'.join(f'{part:g}' for part in times)}:"
+                " the first has to be above 0, the others not below"
+            )
         self.path = path
         self.times = times
         self._facilities = facilities

@@ -170,6 +170,34 @@ async def test_words_that_waited_when_the_simulator_stopped_arrive_after_it_star
         assert lines == [f" 0x{n:08x}\n".encode() for n in range(7)]
 
 
+def test_words_that_came_while_the_simulator_stopped_arrive_in_the_next_loop(tmp_path):
+    simulator = Simulator(hardware="echo", state=tmp_path / "state")
+    assert isinstance(simulator.hardware, EchoHardware)
+    source, taken = simulator.hardware._source, simulator._server.acquisition
+
+    async def stop_while_words_come() -> None:
+        async with simulator:
+            async with peers(simulator.control_port) as (control,):
+                source.advance = lambda: None
+                assert await control.ask("PCAP.BITS0.CAPTURE=Value", "*PCAP.ARM=") == "OK"
+            taken.samples(b"\0\0\0\0")
+            # looked at last when the settings are saved, when all sessions have ended
+            source.advance = lambda: taken.samples(b"\1\0\0\0")
+        source.advance = lambda: None
+
+    async def take() -> list[bytes]:
+        async with simulator, peers(simulator.data_port) as (late,):
+            assert await late.ask("RAW NO_HEADER") == "OK"
+            taken.samples(b"\2\0\0\0")
+            async with asyncio.timeout(5):
+                return [await late.reader.readline() for _ in range(3)]
+
+    asyncio.run(stop_while_words_come())
+    lines = asyncio.run(take())
+    assert lines[0] == b" 0x00000000\n"
+    assert lines[1] == b" 0x00000001\n"
+
+
 @pytest.mark.parametrize("turns", range(6))
 async def test_a_connection_accepted_while_the_simulator_stops_does_not_outlive_it(turns):
     simulator = Simulator(hardware="echo")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -234,6 +235,14 @@ async def test_the_poller_of_the_file_takes_changes_of_queued_lines_from_clients
 )
 def test_times_are_written_as_for_the_server(text, times):
     assert StateTimes.parse(text) == times
+
+
+@pytest.mark.parametrize(
+    "times", [(0, 30, 60), (-1, 0, 0), (1, -1, 0), (1, 0, -1), (math.nan, 0, 0), (math.inf, 0, 0)]
+)
+def test_a_simulator_does_not_look_without_pause(path, times):
+    with pytest.raises(ValueError, match="the first has to be above 0, the others not below"):
+        Simulator(hardware="echo", state=path, state_times=times)
 
 
 @pytest.mark.parametrize("text", ["x", "1:2:3:4", "-1", "1.5", "1:x"])
