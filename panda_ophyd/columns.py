@@ -89,6 +89,12 @@ class ColumnDecoder:
         ProtocolError: the header's columns do not add up to its ``sample_bytes``, or one
             of them has an unknown type, no count to divide by, or another's name, or there
             are none.
+
+    Attributes:
+        columns: in header order.
+        sample_bytes: of one sample.
+        record: of one sample, packed; its fields are as they come, before scaling.
+        keys: of each column, the field of the record that it is made from.
     """
 
     def __init__(
@@ -97,8 +103,8 @@ class ColumnDecoder:
         raw = _is_raw(start)
         fields = list(start.fields)
         layout = _layout(fields, start.sample_bytes, raw=raw)
-        self._record = np.dtype(layout)
-        self.sample_bytes: int = self._record.itemsize
+        self.record = np.dtype(layout)
+        self.sample_bytes: int = self.record.itemsize
         self._count: str | None = None
         hidden: set[int] = set()
         if raw and any(field.capture in _AVERAGED for field in fields):
@@ -107,6 +113,7 @@ class ColumnDecoder:
             self._count = _count_name(fields, unlisted=len(layout) > len(fields))
         rules: dict[str, _Rule] = {}
         columns: list[Column] = []
+        keys: list[str] = []
         for index, field in enumerate(fields):
             if index in hidden:
                 continue
@@ -114,10 +121,12 @@ class ColumnDecoder:
             if column.name in rules:
                 raise ProtocolError(f"capture header lists {column.name} twice")
             columns.append(column)
+            keys.append(str(index))
             rules[column.name] = _rule(fields, index, raw=raw)
         if not columns:
             raise ProtocolError("capture header lists no columns")
         self.columns: tuple[Column, ...] = tuple(columns)
+        self.keys: tuple[str, ...] = tuple(keys)
         self._rules: Mapping[str, _Rule] = rules
 
     def decode(self, payload: bytes | memoryview) -> dict[str, Values]:
@@ -138,7 +147,7 @@ class ColumnDecoder:
                 f"{len(payload)} bytes of data are no whole number of "
                 f"{self.sample_bytes}-byte samples"
             )
-        records: Records = np.frombuffer(payload, self._record)
+        records: Records = np.frombuffer(payload, self.record)
         count = _NO_COUNT if self._count is None else records[self._count].astype(np.uint32)
         # A user's SCALE may be inf or nan: the result is then nan, not a warning
         with np.errstate(invalid="ignore", over="ignore"):

@@ -263,7 +263,11 @@ def prove(path: Path, counts_per_mm: float) -> None:
     with h5py.File(path, "r") as file:
         positions = np.asarray(file["x"])
         times = np.asarray(file["time"])
-        datasets = {name: (item.shape, item.dtype) for name, item in file.items()}
+        datasets = {
+            name: (item.shape, item.dtype)
+            for name, item in file.items()
+            if isinstance(item, h5py.Dataset)
+        }
     for name, (shape, dtype) in datasets.items():
         out.print(f"  /{name}: shape {shape}, {dtype}")
     expected = FIRST_POSITION + STEP * np.arange(POINTS)
@@ -334,7 +338,7 @@ def on_box(engine: RunEngine, host: str, directory: Path) -> None:
     try:
         run_plan(engine, panda, clock_triggered(panda, CLOCK_ROWS), CLOCK_ROWS, "clock triggered")
         with h5py.File(path, "r") as file:
-            rows = {name: len(item) for name, item in file.items()}
+            rows = {n: len(item) for n, item in file.items() if isinstance(item, h5py.Dataset)}
         out.print(f"Rows by dataset: {rows}")
         if not rows or set(map(bool, rows.values())) != {True} or min(rows.values()) < CLOCK_ROWS:
             msg = f"{path}: fewer than {CLOCK_ROWS} rows"

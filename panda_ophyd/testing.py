@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from panda_ophyd.errors import FieldValueError, WriterError
+from panda_ophyd.verdict import AcquisitionRecord, Span
 from panda_ophyd.writers import DIED, Dataset, Verdict, Writer
 
 CHUNK = 8
@@ -42,10 +43,38 @@ DATASETS = (
             "field": "COUNTER1.OUT",
         },
     ),
-    Dataset("bits µ", np.dtype(np.uint32), CHUNK, {"units": "", "capture": "Value"}),
+    Dataset(
+        "bits µ",
+        np.dtype(np.uint32),
+        CHUNK,
+        {"units": "", "capture": "Value", "bits": ("TTLIN1.VAL", "", "µ")},
+    ),
 )
 ATTRIBUTES = {"start_time": "2026-11-22T08:08:30.727790791Z", "hw_time_offset_ns": -12345678901}
 GOOD = Verdict(complete=True, end_reason="Disarmed", rows=3, suspect_row=-1)
+BEGUN = AcquisitionRecord(
+    first_row=0,
+    start_time="2026-11-22T08:08:30.727790791Z",
+    time="start_time",
+    begun=1795334910.75,
+)
+ENDED = AcquisitionRecord(
+    first_row=0,
+    rows=3,
+    discarded=4,
+    received=2**40,
+    sent=2**40 + 1,
+    missed=5,
+    end_reason="Data overrun µ",
+    arm_time="2026-11-22T08:08:30.721304877Z",
+    start_time="2026-11-22T08:08:30.727790791Z",
+    hw_time_offset_ns=-(2**60),
+    time_shift_ns=2**60,
+    time="start_time + hw_time_offset_ns",
+    suspect=Span(1, 3),
+    begun=1795334910.75,
+    ended=1795334911.5,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +86,14 @@ class Contents:
         attributes: of the file; text as str.
         column_attributes: of each dataset; text as str.
         chunks: rows per chunk of each dataset.
+        acquisitions: what was put down of each.
     """
 
     columns: Mapping[str, NDArray[Any]]
     attributes: Mapping[str, object]
     column_attributes: Mapping[str, Mapping[str, object]]
     chunks: Mapping[str, int]
+    acquisitions: tuple[AcquisitionRecord, ...]
 
 
 class Reader(ABC):
@@ -218,8 +249,32 @@ class WriterTests(ABC):
         self.says(contents, DIED)
         writer.close(GOOD)
 
+    def test_what_is_known_of_each_acquisition_is_read_back(self, tmp_path: Path) -> None:
+        writer, path = self.opened(tmp_path)
+        for number, acquisition in ((0, BEGUN), (0, ENDED), (1, BEGUN), (1, ENDED), (2, BEGUN)):
+            writer.record(number, acquisition)
+        writer.close(GOOD)
+        found = self.read_back(path).acquisitions
+        check(found == (ENDED, ENDED, BEGUN), f"{found}")
+
+    def test_an_acquisition_under_way_is_seen_by_readers(self, tmp_path: Path) -> None:
+        writer, path = self.opened(tmp_path)
+        writer.record(0, BEGUN)
+        remains = tmp_path / f"remains{writer.suffix}"
+        (shutil.copytree if path.is_dir() else shutil.copyfile)(path, remains)
+        found = self.read_back(remains).acquisitions
+        check(found == (BEGUN,), f"{found}")
+        writer.close(GOOD)
+
     def test_the_verdict_is_in_the_file(self, tmp_path: Path) -> None:
-        verdict = Verdict(complete=False, end_reason="Data overrun µ", rows=12, suspect_row=7)
+        verdict = Verdict(
+            complete=False,
+            end_reason="Data overrun µ",
+            rows=12,
+            suspect_row=7,
+            suspect_stop=9,
+            problems=("one µ", "two"),
+        )
         for given in (GOOD, verdict, DIED):
             (directory := tmp_path / given.end_reason).mkdir()
             writer, path = self.opened(directory)
@@ -228,10 +283,12 @@ class WriterTests(ABC):
 
     def says(self, contents: Contents, verdict: Verdict) -> None:
         """Check that the file says this about itself."""
-        for name in ("complete", "end_reason", "rows", "suspect_row"):
-            expected = getattr(verdict, name)
+        words = ("complete", "end_reason", "rows", "suspect_row", "suspect_stop")
+        expected = {name: getattr(verdict, name) for name in words}
+        expected["problem"] = "; ".join(verdict.problems)
+        for name, value in expected.items():
             found = contents.attributes.get(name)
-            check(found == expected, f"{name} is {found!r}, not {expected!r}")
+            check(found == value, f"{name} is {found!r}, not {value!r}")
 
     def test_a_reason_of_any_length_is_taken(self, tmp_path: Path) -> None:
         writer, path = self.opened(tmp_path)

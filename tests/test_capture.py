@@ -31,7 +31,9 @@ from panda_ophyd.errors import (
     PandaTimeoutError,
     WriterError,
 )
+from panda_ophyd.verdict import NO_END
 from panda_ophyd.writers import DIED, Hdf5Writer, Verdict, Writer
+from panda_ophyd.writers.hdf5_acquisitions import read_acquisitions
 from panda_simulator import Simulator
 
 SAMPLE = 12
@@ -150,7 +152,7 @@ def path(tmp_path):
 
 def holds(path, rows, names=COLUMNS):
     with h5py.File(path, swmr=True) as file:
-        assert set(file) == set(names)
+        assert set(file) == {*names, "absolute_time", "entry"}
         np.testing.assert_array_equal(file[names[0]][:], rows)
         np.testing.assert_array_equal(file[names[1]][:], np.asarray(rows) * 0.5 + 1)
         return {
@@ -167,6 +169,7 @@ class Recorder(Writer):
 
     def __init__(self):
         self.batches = []
+        self.records = []
         self.unflushed = self.flushed = 0
         self.gate = threading.Event()
         self.gate.set()
@@ -190,6 +193,10 @@ class Recorder(Writer):
     def open(self, datasets, attributes):
         self.step("open")
         self.datasets = datasets
+
+    def record(self, number, acquisition):
+        self.step("record")
+        self.records[number:] = [acquisition]
 
     def append(self, columns):
         self.step("append")
@@ -227,10 +234,14 @@ class TestAcquisitions:
             "arm_time": "2026-11-22T08:08:30.721304877Z",
             "start_time": "2026-11-22T08:08:30.727790791Z",
             "hw_time_offset_ns": -12,
+            "time_source": "start_time + hw_time_offset_ns + PCAP.TS_TRIG",
             "complete": True,
             "end_reason": "Disarmed",
+            "problem": "",
             "rows": 5,
             "suspect_row": -1,
+            "suspect_stop": -1,
+            "default": "entry",
         }
 
     async def test_datasets_say_what_they_mean(self, panda, path):
@@ -248,6 +259,55 @@ class TestAcquisitions:
             "scale": 0.5,
             "offset": 1,
         }
+
+    async def test_the_file_tells_what_became_of_each_acquisition(self, panda, path):
+        async with capturing(panda, path, limit=4) as (capture, sender):
+            sender.write(header() + frame(0, 3) + end(3) + header() + frame(3, 6) + end(3))
+            assert (await capture.wait_ended()).rows == 3
+            assert (await capture.wait_ended()).rows == 1
+            assert capture.verdict.complete
+            await capture.close()
+        verdict = capture.verdict
+        assert verdict.complete
+        first, second = verdict.acquisitions
+        assert (first.first_row, first.rows, first.discarded) == (0, 3, 0)
+        assert (second.first_row, second.rows, second.discarded) == (3, 1, 2)
+        assert (second.sent, second.received, second.missed) == (3, 3, 0)
+        assert second.end_reason == "Ok"
+        assert second.suspect is None
+        assert second.hw_time_offset_ns == -12
+        assert (first.ended or 0) <= second.begun <= (second.ended or 0)
+        with h5py.File(path) as file:
+            assert read_acquisitions(file["entry/acquisitions"]) == verdict.acquisitions
+            assert file["entry/data/absolute_time"] == file["absolute_time"]
+            assert file["entry/data"].attrs["signal"] == "PCAP.BITS0.Value"
+
+    async def test_rows_of_a_later_acquisition_are_later(self, panda, path):
+        async with capturing(panda, path) as (capture, sender):
+            sender.write(header() + frame(0, 3) + end(3) + header() + frame(0, 2) + end(2))
+            await capture.wait_ended()
+            await capture.wait_ended()
+        first, second = capture.verdict.acquisitions
+        assert first.time_shift_ns == 0
+        assert second.time_shift_ns > 0
+        assert "moved" in second.time
+        with h5py.File(path) as file:
+            times = file["absolute_time"][:]
+        assert (np.diff(times) > 0).all()
+        assert (times[3:] - second.time_shift_ns == times[:2]).all()
+
+    async def test_an_acquisition_that_never_ends_is_put_down_as_it_is(self, panda, path):
+        async with capturing(panda, path) as (capture, sender):
+            sender.write(header() + frame(0, 3))
+            await until(lambda: capture.rows == 3)
+            with h5py.File(path, swmr=True) as file:
+                (record,) = read_acquisitions(file["entry/acquisitions"])
+            assert (record.rows, record.sent, record.end_reason) == (0, None, NO_END)
+        (record,) = capture.verdict.acquisitions
+        assert (record.rows, record.sent, record.end_reason) == (3, None, NO_END)
+        assert "no END came after 3 samples" in capture.verdict.problems
+        with h5py.File(path) as file:
+            assert read_acquisitions(file["entry/acquisitions"]) == (record,)
 
     async def test_an_acquisition_without_rows_gives_empty_datasets(self, panda, path):
         async with capturing(panda, path) as (capture, sender):
@@ -846,7 +906,8 @@ class TestAgainstTheSimulator:
         assert result.rows >= 10
         assert expected
         with h5py.File(path) as file:
-            assert set(file) == set(expected) == set(names.values())
+            assert set(file) == {*expected, "absolute_time", "entry"}
+            assert set(expected) == set(names.values())
             for name, values in expected.items():
                 np.testing.assert_array_equal(file[name][:], values, name)
 

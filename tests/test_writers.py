@@ -16,15 +16,17 @@ from panda_ophyd.errors import WriterError
 from panda_ophyd.testing import DATASETS, Contents, Reader, WriterTests, rows
 from panda_ophyd.writers import CHUNK_ROWS, WRITERS, Dataset, Hdf5Writer
 from panda_ophyd.writers.hdf5 import RESERVE_BYTES
+from panda_ophyd.writers.hdf5_acquisitions import read_acquisitions
 
 READER = """
 import json, sys, h5py
 with h5py.File(sys.argv[1], swmr=True) as file:
     print("open", flush=True)
     for line in sys.stdin:
-        for dataset in file.values():
+        datasets = {k: v for k, v in file.items() if isinstance(v, h5py.Dataset)}
+        for dataset in datasets.values():
             dataset.refresh()
-        print(json.dumps({name: len(dataset) for name, dataset in file.items()}), flush=True)
+        print(json.dumps({name: len(dataset) for name, dataset in datasets.items()}), flush=True)
 """
 
 
@@ -65,11 +67,13 @@ def full_disk(path):
 
 
 def plain(attributes):
-    values = {name: value.item() if hasattr(value, "item") else value for name, value in attributes}
-    return {
-        name: value.decode() if isinstance(value, bytes) else value
-        for name, value in values.items()
-    }
+    def value_of(value):
+        if isinstance(value, np.ndarray) and value.ndim:
+            return tuple(value_of(item) for item in value)
+        value = value.item() if hasattr(value, "item") else value
+        return value.decode() if isinstance(value, bytes) else value
+
+    return {name: value_of(value) for name, value in attributes}
 
 
 class TestHdf5Writer(WriterTests):
@@ -81,11 +85,15 @@ class TestHdf5Writer(WriterTests):
 
     def read_back(self, path):
         with h5py.File(path, swmr=True) as file:
+            datasets = {k: v for k, v in file.items() if isinstance(v, h5py.Dataset)}
             return Contents(
-                columns={name: dataset[:] for name, dataset in file.items()},
+                columns={name: dataset[:] for name, dataset in datasets.items()},
                 attributes=plain(file.attrs.items()),
-                column_attributes={n: plain(d.attrs.items()) for n, d in file.items()},
-                chunks={name: dataset.chunks[0] for name, dataset in file.items()},
+                column_attributes={n: plain(d.attrs.items()) for n, d in datasets.items()},
+                chunks={name: dataset.chunks[0] for name, dataset in datasets.items()},
+                acquisitions=read_acquisitions(file["entry/acquisitions"])
+                if "entry" in file
+                else (),
             )
 
     def test_a_closed_file_needs_no_special_mode(self, tmp_path):

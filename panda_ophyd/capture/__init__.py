@@ -6,7 +6,9 @@ from panda_ophyd.capture.arming import ARM_TIMEOUT, arm, disarm, readers_counted
 from panda_ophyd.capture.backlog import IN_FLIGHT_BYTES
 from panda_ophyd.capture.pipeline import DRAIN_TIMEOUT, FLUSH_PERIOD, Capture
 from panda_ophyd.capture.result import CaptureResult
-from panda_ophyd.writers import CHUNK_ROWS
+from panda_ophyd.capture.rows import Meanings
+from panda_ophyd.verdict import AcquisitionRecord, Verdict
+from panda_ophyd.writers import CHUNK_ROWS, FileOptions
 
 __all__ = [
     "ARM_TIMEOUT",
@@ -14,8 +16,12 @@ __all__ = [
     "DRAIN_TIMEOUT",
     "FLUSH_PERIOD",
     "IN_FLIGHT_BYTES",
+    "AcquisitionRecord",
     "Capture",
     "CaptureResult",
+    "FileOptions",
+    "Meanings",
+    "Verdict",
     "arm",
     "disarm",
     "readers_counted",

@@ -32,12 +32,14 @@ from pathlib import Path
 
 from panda_ophyd.capture.bulletin import Bulletin
 from panda_ophyd.capture.result import Acquisition, CaptureResult, difference
+from panda_ophyd.capture.rows import NO_MEANINGS, FileRows, Meanings
 from panda_ophyd.capture.store import Store
 from panda_ophyd.client import CaptureStream, PandaAddress
 from panda_ophyd.columns import Column, ColumnDecoder
 from panda_ophyd.data import CaptureEnd, CaptureStart, Frame
 from panda_ophyd.errors import CaptureError, PandaConnectionError
-from panda_ophyd.writers import Dataset, Hdf5Writer, Verdict, Writer, check_dataset_names
+from panda_ophyd.verdict import AcquisitionRecord, Verdict, judge
+from panda_ophyd.writers import Dataset, FileOptions, Hdf5Writer, Writer, check_dataset_names
 
 FLUSH_PERIOD = 0.1
 """Seconds a row waits for its chunk to fill, unless told otherwise: the server hands slow
@@ -66,6 +68,8 @@ class Capture:
         on_rows: called on the loop with the number of rows that can be read, after each flush.
         on_received: called on the loop with the number of rows received, limited or not.
         on_failure: called on the loop with the first failure.
+        options: how the rows are kept.
+        meanings: what the box says of its fields, for the attributes of the datasets.
         writer: makes the writer.
 
     Attributes:
@@ -89,6 +93,8 @@ class Capture:
         on_rows: Callable[[int], object] | None = None,
         on_received: Callable[[int], object] | None = None,
         on_failure: Callable[[Exception], object] | None = None,
+        options: FileOptions = FileOptions(),  # noqa: B008  frozen
+        meanings: Meanings = NO_MEANINGS,
         writer: Callable[[], Writer] = Hdf5Writer,
     ) -> None:
         self.path = path
@@ -102,7 +108,15 @@ class Capture:
         self._on_failure = on_failure
         self._bulletin = Bulletin()
         self._stream = CaptureStream(address)
-        self._store = Store(writer(), self._names, flush_period, self._bulletin, on_rows)
+        self._store = Store(
+            writer(),
+            FileRows(self._names, options, meanings),
+            options.chunk,
+            flush_period,
+            self._bulletin,
+            on_rows,
+        )
+        self._records: list[AcquisitionRecord] = []
         self._reading: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._used = False
@@ -111,7 +125,6 @@ class Capture:
         self._sample_bytes = 0
         self._present: Acquisition | None = None
         self._owed = 0
-        self._suspect_row: int | None = None
         self._fetched = 0
 
     @property
@@ -123,6 +136,15 @@ class Capture:
     def datasets(self) -> tuple[Dataset, ...]:
         """What the file holds, empty before the first header."""
         return self._store.datasets
+
+    @property
+    def verdict(self) -> Verdict:
+        """What can be said of the file by now; final after `close`."""
+        lengths = {dataset.name: self.rows for dataset in self.datasets}
+        if self.error is None:
+            return judge(self._records, lengths)
+        short = self.error.reason if isinstance(self.error, CaptureError) else None
+        return judge(self._records, lengths, str(self.error), reason=short)
 
     @property
     def pending(self) -> bool:
@@ -260,15 +282,14 @@ class Capture:
             self._check_captured(decoder)
         elif decoder.columns != self._columns:
             raise self._failure(difference(self._columns, decoder.columns))
-        times = ("arm_time", "start_time", "hw_time_offset_ns")
-        known = {name: value for name in times if (value := getattr(start, name)) is not None}
-        await self._store.begin(decoder, known)
+        begun = await self._store.begin(decoder, start, time.monotonic())
         self._columns, self._sample_bytes = decoder.columns, decoder.sample_bytes
-        self._present = Acquisition(start, time.time(), self.rows)
+        self._present = Acquisition(start, time.time(), self.rows, begun)
+        self._records.append(self._present.record(self.rows))
+        await self._record()
         _log.info("%s: acquisition of %s begins", self.path, start.start_time)
         if start.missed:
             # The count of rows that somebody may be waiting for will not be reached
-            self._suspect_row = self.rows
             self._fail(
                 self._failure(
                     f"{start.missed} samples were missed because the data connection came too"
@@ -292,6 +313,7 @@ class Capture:
         accepted = memoryview(frame.payload)
         if self._limit is not None:
             accepted = accepted[: max(self._limit - self.received, 0) * self._sample_bytes]
+        self._present.discarded += rows - len(accepted) // self._sample_bytes
         self.received += rows
         if self._on_received:
             self._on_received(self.received)
@@ -303,21 +325,15 @@ class Capture:
         if present is None:
             raise self._failure("END came without a header")
         await self._store.written()
+        self._records[-1] = record = present.record(self.rows, end)
+        await self._record()
+        # Not before: nothing is pending any more, so closing may cancel what follows
         self._present = None
         self._owed = max(self._owed - 1, 0)
-        suspect = present.suspect_row(end)
-        if suspect is not None:
-            self._suspect_row = suspect
-            raise present.failure(end, self.path, self.rows, suspect)
-        rows = self.rows - present.first_row
-        expected = end.samples
-        if self._limit is not None:
-            expected = min(expected, max(self._limit - present.first_row, 0))
-        if rows != expected:
-            self._suspect_row = present.first_row
-            raise present.failure(end, self.path, self.rows, present.first_row)
+        if record.problems():
+            raise present.failure(record, self.path, self.rows)
         result = CaptureResult(
-            rows=rows,
+            rows=record.rows,
             samples_sent=end.samples,
             missed=present.start.missed,
             reason=end.reason,
@@ -341,8 +357,9 @@ class Capture:
             self._reading.cancel()
             await asyncio.wait([self._reading])
             await self._store.written()
+            await self._leave()
             try:
-                await self._store.close(self._verdict())
+                await self._store.close(self.verdict)
             except Exception as failure:  # noqa: BLE001  close() raises it to whoever waits
                 self._fail(failure)
             if not self.datasets:  # nothing ever came, so the name is free again
@@ -364,15 +381,19 @@ class Capture:
                 )
             )
 
-    def _verdict(self) -> Verdict:
-        ended = self.results[-1].reason if self.results else "no acquisition"
-        reason = self.error.reason if isinstance(self.error, CaptureError) else str(self.error)
-        return Verdict(
-            complete=self.error is None and bool(self.results),
-            end_reason=reason if self.error else ended,
-            rows=self.rows,
-            suspect_row=-1 if self._suspect_row is None else self._suspect_row,
-        )
+    async def _record(self) -> None:
+        """Put down the latest record."""
+        await self._store.record(len(self._records) - 1, self._records[-1])
+
+    async def _leave(self) -> None:
+        """Put down an acquisition that never ended as it is."""
+        if self._present is None or not self._records:
+            return
+        self._records[-1] = self._present.record(self.rows)
+        try:
+            await self._record()
+        except Exception as failure:  # noqa: BLE001  close() raises it to whoever waits
+            self._fail(failure)
 
     def _failure(self, what: str) -> CaptureError:
         return CaptureError(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from panda_ophyd.columns import Column
 from panda_ophyd.data import CaptureEnd, CaptureStart
 from panda_ophyd.errors import CaptureError
-
-GOOD_REASONS = ("Ok", "Disarmed")
-"""Both mean that nothing was lost; the server's own simulation says Ok when disarmed."""
+from panda_ophyd.rowtime import Start
+from panda_ophyd.verdict import GOOD_REASONS, NO_END, AcquisitionRecord, Span
 
 ADVICE = {
     "Data overrun": "this computer or its disk was too slow; capture fewer fields or slow down",
@@ -67,51 +67,81 @@ class Acquisition:
         start: its header.
         started: our clock at the header, s since 1970.
         first_row: where its rows begin in the file.
+        origin: what the absolute times of its rows are counted from.
         received: samples that have come.
         bytes: their size.
         last_frame: how many of them had come before the last frame.
+        discarded: how many of them were beyond a limit.
     """
 
     start: CaptureStart
     started: float
     first_row: int
+    origin: Start
     received: int = 0
     bytes: int = 0
     last_frame: int = 0
+    discarded: int = 0
 
-    def suspect_row(self, end: CaptureEnd) -> int | None:
-        """Return the first row in doubt, None if there is none.
+    def record(self, rows: int, end: CaptureEnd | None = None) -> AcquisitionRecord:
+        """Return what is to be put down of it now.
+
+        Args:
+            rows: how many the file has.
+            end: its END, None if it has not come, or never will.
+        """
+        suspect = self._suspect(rows, end)
+        return AcquisitionRecord(
+            first_row=self.first_row,
+            rows=rows - self.first_row,
+            discarded=self.discarded,
+            received=self.received,
+            sent=None if end is None else end.samples,
+            missed=self.start.missed,
+            end_reason=NO_END if end is None else end.reason,
+            arm_time=self.start.arm_time,
+            start_time=self.start.start_time,
+            hw_time_offset_ns=self.start.hw_time_offset_ns,
+            time_shift_ns=self.origin.shift_ns,
+            time=self.origin.note,
+            suspect=None if suspect is None else Span(self.first_row + suspect, rows),
+            begun=self.started,
+            ended=None if end is None else time.time(),
+        )
+
+    def _suspect(self, rows: int, end: CaptureEnd | None) -> int | None:
+        """Return the first of its rows in doubt, None if there is none.
 
         Raw data are checked after they were sent, so when an acquisition ended badly its
         last frame may hold newer samples than it should. Source: protocol.md 8.8. Where
         rows are lacking, or too many, only the count tells; so all are in doubt.
         """
-        doubts: list[int] = []
         if self.start.missed:
-            doubts.append(0)
-        if end.reason not in GOOD_REASONS:
-            doubts.append(self.last_frame)
-        if end.samples != self.received:
-            doubts.append(0)
-        return self.first_row + min(doubts) if doubts else None
+            return 0
+        if end is None:
+            return None
+        kept = self.received - self.discarded
+        if end.samples != self.received or rows - self.first_row != kept:
+            return 0
+        return None if end.reason in GOOD_REASONS else min(self.last_frame, kept)
 
-    def failure(self, end: CaptureEnd, path: Path, rows: int, suspect: int) -> CaptureError:
+    def failure(self, record: AcquisitionRecord, path: Path, rows: int) -> CaptureError:
         """Say how it ended.
 
         Args:
-            end: its END.
+            record: what was put down when it had ended badly.
             path: the file.
             rows: how many rows the file has now.
-            suspect: the first of them in doubt.
         """
-        missed = f" and {self.start.missed} missed" if self.start.missed else ""
+        missed = f" and {record.missed} missed" if record.missed else ""
+        doubt = f", those from row {record.suspect.start} on are in doubt" if record.suspect else ""
         return CaptureError(
-            f"{path}: the acquisition ended with {end.reason!r} after {end.samples} samples,"
-            f" {self.received} of them received{missed}; the file keeps {rows} rows, those from"
-            f" row {suspect} on are in doubt; {ADVICE.get(end.reason, 'take them again')}",
-            reason=end.reason,
-            samples_sent=end.samples,
-            samples_written=rows - self.first_row,
+            f"{path}: the acquisition ended with {record.end_reason!r} after {record.sent} samples,"
+            f" {record.received} of them received{missed}; the file keeps {rows} rows{doubt};"
+            f" {ADVICE.get(record.end_reason, 'take them again')}",
+            reason=record.end_reason,
+            samples_sent=record.sent,
+            samples_written=record.rows,
         )
 
 

@@ -15,8 +15,11 @@ from typing import ParamSpec, TypeVar
 
 from panda_ophyd.capture.backlog import IN_FLIGHT_BYTES, Backlog
 from panda_ophyd.capture.bulletin import Bulletin
-from panda_ophyd.columns import Column, ColumnDecoder
-from panda_ophyd.writers import CHUNK_ROWS, Attribute, Dataset, Verdict, Writer
+from panda_ophyd.capture.rows import FileRows
+from panda_ophyd.columns import ColumnDecoder
+from panda_ophyd.data import CaptureStart
+from panda_ophyd.rowtime import Start
+from panda_ophyd.writers import AcquisitionRecord, Attribute, Dataset, Verdict, Writer
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -27,7 +30,8 @@ class Store:
 
     Args:
         writer: of the file.
-        names: (field, capture) to dataset name; others are named ``FIELD.CAPTURE``.
+        file_rows: what samples become in it.
+        chunk: rows of a chunk in it.
         flush_period: most time a sample waits before it is written, s.
         bulletin: where progress is announced.
         on_rows: called on the loop with the number of rows that can be read.
@@ -40,7 +44,8 @@ class Store:
     def __init__(
         self,
         writer: Writer,
-        names: Mapping[tuple[str, str], str],
+        file_rows: FileRows,
+        chunk: int,
         flush_period: float,
         bulletin: Bulletin,
         on_rows: Callable[[int], object] | None,
@@ -48,14 +53,14 @@ class Store:
         self.rows = 0
         self.datasets: tuple[Dataset, ...] = ()
         self._writer = writer
-        self._names = names
+        self._file_rows = file_rows
+        self._chunk = chunk
         self._flush_period = flush_period
         self._bulletin = bulletin
         self._on_rows = on_rows
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="panda-writer")
         self._task: asyncio.Task[None] | None = None
-        self._decoder: ColumnDecoder | None = None
-        self._backlog = Backlog(1, CHUNK_ROWS, 0)
+        self._backlog = Backlog(1, chunk, 0)
         self._in_job = 0
         self._buffer = bytearray()  # kept, because fresh memory costs more than copying
         self._waiting_since = 0.0
@@ -87,24 +92,37 @@ class Store:
         self._task = asyncio.create_task(self._write(), name="write rows")
         return self._task
 
-    async def begin(self, decoder: ColumnDecoder, attributes: Mapping[str, Attribute]) -> None:
+    async def begin(self, decoder: ColumnDecoder, start: CaptureStart, elapsed: float) -> Start:
         """Take the samples of this acquisition from now on; those before must be written.
 
         Args:
             decoder: of the same columns as those before.
-            attributes: of the file, if this is the first acquisition.
+            start: its header.
+            elapsed: a clock of ours that is never set, when the header came, s.
+
+        Returns:
+            What the absolute times of its rows are counted from.
 
         Raises:
             FieldValueError: two columns have the same name, or one that is not allowed.
             WriterError: the file would not take the datasets.
         """
-        if self._decoder is None:
-            datasets = tuple(self._dataset(column) for column in decoder.columns)
-            await self._on_thread(self._writer.open, datasets, attributes)
+        begun = self._file_rows.begin(decoder, start, elapsed)
+        if not self.datasets:
+            datasets = self._file_rows.datasets
+            await self._on_thread(self._writer.open, datasets, self._attributes(start))
             # Not before: who gives up meanwhile must not leave a file without anything in it
             self.datasets = datasets
-        self._decoder = decoder
-        self._backlog = Backlog(decoder.sample_bytes, CHUNK_ROWS, self.rows)
+        self._backlog = Backlog(decoder.sample_bytes, self._chunk, self.rows)
+        return begun
+
+    async def record(self, number: int, acquisition: AcquisitionRecord) -> None:
+        """Put down what is known of an acquisition, the first being number 0.
+
+        Raises:
+            WriterError: the file would not take it.
+        """
+        await self._on_thread(self._writer.record, number, acquisition)
 
     async def put(self, payload: memoryview) -> None:
         """Add whole samples; returns when less than the allowed amount is in flight."""
@@ -146,19 +164,10 @@ class Store:
         self._thread.submit(self._writer.close)
         self._thread.shutdown(wait=False)
 
-    def _dataset(self, column: Column) -> Dataset:
-        return Dataset(
-            name=self._names.get((column.field, column.capture), column.name),
-            dtype=column.dtype,
-            chunk=CHUNK_ROWS,
-            attributes={
-                "units": column.units,
-                "scale": column.scale,
-                "offset": column.offset,
-                "capture": column.capture,
-                "field": column.field,
-            },
-        )
+    def _attributes(self, start: CaptureStart) -> Mapping[str, Attribute]:
+        times = ("arm_time", "start_time", "hw_time_offset_ns")
+        known = {name: value for name in times if (value := getattr(start, name)) is not None}
+        return known | {"time_source": self._file_rows.time}
 
     async def _write(self) -> None:
         while True:
@@ -188,11 +197,7 @@ class Store:
 
     def _store(self, payloads: list[memoryview]) -> int:
         """Write rows, on the thread, and return how many can be read now."""
-        if self._decoder is None:
-            raise RuntimeError("samples were put before an acquisition began")
-        columns = self._decoder.decode(self._joined(payloads))
-        names = (dataset.name for dataset in self.datasets)
-        self._writer.append(dict(zip(names, columns.values(), strict=True)))
+        self._writer.append(self._file_rows.decode(self._joined(payloads)))
         return self._writer.flush()
 
     def _joined(self, payloads: list[memoryview]) -> memoryview:

@@ -7,11 +7,15 @@ from collections.abc import Mapping
 from panda_ophyd.writers.base import (
     CHUNK_ROWS,
     DIED,
+    AcquisitionRecord,
     Attribute,
     Dataset,
+    FileOptions,
+    Role,
     Verdict,
     Writer,
     check_dataset_names,
+    free_name,
 )
 from panda_ophyd.writers.hdf5 import Hdf5Writer
 
@@ -22,10 +26,14 @@ __all__ = [
     "CHUNK_ROWS",
     "DIED",
     "WRITERS",
+    "AcquisitionRecord",
     "Attribute",
     "Dataset",
+    "FileOptions",
     "Hdf5Writer",
+    "Role",
     "Verdict",
     "Writer",
     "check_dataset_names",
+    "free_name",
 ]

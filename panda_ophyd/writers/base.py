@@ -2,7 +2,7 @@
 
 A writer is driven from one thread, in this order::
 
-    create -> open -> (append -> flush)* -> close
+    create -> open -> (record | append -> flush)* -> close
     create -> close                            nothing was ever captured
 
 and keeps these invariants, which `panda_ophyd.testing.WriterTests` checks:
@@ -20,6 +20,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,11 +28,65 @@ import numpy as np
 from numpy.typing import NDArray
 
 from panda_ophyd.errors import FieldValueError
+from panda_ophyd.verdict import AcquisitionRecord, Verdict
+
+__all__ = [
+    "CHUNK_ROWS",
+    "DIED",
+    "AcquisitionRecord",
+    "Attribute",
+    "Dataset",
+    "FileOptions",
+    "Role",
+    "Verdict",
+    "Writer",
+    "check_dataset_names",
+    "free_name",
+]
 
 CHUNK_ROWS = 16384
 """Rows of a chunk unless told otherwise: 128 KiB of float64."""
 
-Attribute = str | float | int
+Attribute = str | float | int | tuple[str, ...]
+
+
+class Role(Enum):
+    """What a dataset is for, beyond being a column."""
+
+    SIGNAL = auto()
+    """Something measured, or counted."""
+    POSITION = auto()
+    """Of an encoder: a possible axis of a plot."""
+    STAMP = auto()
+    """Seconds since the acquisition began: the best axis of a plot."""
+    WORD = auto()
+    """Of bits, or one of PCAP's own: seldom what one wants to look at first."""
+    BIT = auto()
+    TIME = auto()
+    """Absolute times."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileOptions:
+    """How rows are kept; all of it is decided before the first one comes.
+
+    Attributes:
+        chunk: rows per chunk of every dataset; see `chunk_rows`.
+        time: whether each row gets its absolute time, where a timestamp is captured.
+        hardware_time: leave the absolute times on the PandA's hardware clock, if it has
+            one, in place of the system clock: for several PandAs on one such clock.
+        bits: whether captured words of bits are also unpacked, each named bit into a
+            dataset of booleans under its own name.
+    """
+
+    chunk: int = CHUNK_ROWS
+    time: bool = True
+    hardware_time: bool = False
+    bits: bool = False
+
+    def __post_init__(self) -> None:
+        if self.chunk < 1:
+            raise FieldValueError("rows per chunk", self.chunk, "it is at least 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,30 +97,15 @@ class Dataset:
         name: in the file, at its root.
         dtype: of one row.
         chunk: rows per chunk, as announced in documents.
-        attributes: what the column means: units, scale, offset, capture, field.
+        attributes: what the column means: units, scale, offset, capture, field, and more.
+        role: what it is for.
     """
 
     name: str
     dtype: np.dtype[Any]
     chunk: int
     attributes: Mapping[str, Attribute]
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What the file says about itself, as attributes of these names.
-
-    Attributes:
-        complete: every row that was wanted is in the file, and all ended well.
-        end_reason: the last END reason in the server's words, or why there was none.
-        rows: how many were written, -1 as long as nobody counted.
-        suspect_row: the first row in doubt, -1 if none is.
-    """
-
-    complete: bool
-    end_reason: str
-    rows: int
-    suspect_row: int
+    role: Role = Role.SIGNAL
 
 
 DIED = Verdict(complete=False, end_reason="writing was never finished", rows=-1, suspect_row=-1)
@@ -108,6 +148,18 @@ class Writer(ABC):
         Raises:
             FieldValueError: a dataset's name is empty, taken, or not allowed.
             WriterError: the file would not take them.
+        """
+
+    @abstractmethod
+    def record(self, number: int, acquisition: AcquisitionRecord) -> None:
+        """Put down what is known of an acquisition, so that readers see it.
+
+        Args:
+            number: which one, from 0; it may be there already, or is the next one.
+            acquisition: what is known by now.
+
+        Raises:
+            WriterError: the file would not take it.
         """
 
     @abstractmethod
@@ -157,3 +209,13 @@ def check_dataset_names(names: Collection[str]) -> None:
         if name in seen:
             raise FieldValueError("dataset name", name, "two captured fields have it; rename one")
         seen.add(name)
+
+
+def free_name(name: str, taken: set[str]) -> str:
+    """Return the name, or the next like it that is free, and take it."""
+    number, free = 0, name
+    while free in taken:
+        number += 1
+        free = f"{name}_{number}"
+    taken.add(free)
+    return free

@@ -35,15 +35,24 @@ from typing_extensions import override
 from panda_ophyd.errors import WriterError
 from panda_ophyd.writers.base import (
     DIED,
+    AcquisitionRecord,
     Attribute,
     Dataset,
     Verdict,
     Writer,
     check_dataset_names,
+    free_name,
 )
+from panda_ophyd.writers.hdf5_acquisitions import (
+    REASON_BYTES,
+    fixed,
+    make_acquisitions,
+    put_acquisition,
+)
+from panda_ophyd.writers.nexus import DATA, ENTRY, default_plot
 
-REASON_BYTES = 128
-"""Room for the reason in the file; longer ones are cut."""
+PROBLEM_BYTES = 512
+"""Room for what is wrong, in one line."""
 
 RESERVE_BYTES = 32 * 1024 * 1024
 """Disk space left alone: chunk indexes, attributes, and other writers between two looks."""
@@ -73,6 +82,7 @@ class Hdf5Writer(Writer):
         self._file: h5py.File | None = None
         self._datasets: dict[str, h5py.Dataset] = {}
         self._rows = 0
+        self._acquisitions: h5py.Dataset | None = None
 
     @property
     @override
@@ -100,10 +110,7 @@ class Hdf5Writer(Writer):
         with self._blamed("cannot take the datasets"):
             for name, value in attributes.items():
                 file.attrs[name] = value
-            file.attrs["complete"] = np.bool_(DIED.complete)
-            file.attrs["rows"] = np.int64(DIED.rows)
-            file.attrs["suspect_row"] = np.int64(DIED.suspect_row)
-            file.attrs["end_reason"] = _fixed(DIED.end_reason)
+            _promise(file)
             for dataset in datasets:
                 made = file.create_dataset(
                     dataset.name,
@@ -115,7 +122,17 @@ class Hdf5Writer(Writer):
                 for name, value in dataset.attributes.items():
                     made.attrs[name] = value
                 self._datasets[dataset.name] = made
+            self._acquisitions = _make_entry(file, datasets)
             file.swmr_mode = True
+
+    @override
+    def record(self, number: int, acquisition: AcquisitionRecord) -> None:
+        self._opened()
+        if self._acquisitions is None:
+            raise WriterError(self._path, "has no table of acquisitions yet")
+        with self._blamed(f"cannot take what is known of acquisition {number + 1}"):
+            put_acquisition(self._acquisitions, number, acquisition)
+            self._acquisitions.flush()
 
     @override
     def append(self, columns: Mapping[str, NDArray[Any]]) -> None:
@@ -225,17 +242,43 @@ class Hdf5Writer(Writer):
             raise WriterError(self._path, f"{what}: {_cause(failure)}") from failure
 
 
+def _make_entry(file: h5py.File, datasets: Sequence[Dataset]) -> h5py.Dataset:
+    """Make the NeXus side of the file and return its table of acquisitions."""
+    name = free_name(ENTRY, {dataset.name for dataset in datasets})
+    file.attrs["default"] = name
+    entry = file.create_group(name)
+    entry.attrs["NX_class"] = "NXentry"
+    entry.attrs["default"] = DATA
+    data = entry.create_group(DATA)
+    plot = default_plot(datasets)
+    for attribute, value in plot.attributes.items():
+        data.attrs[attribute] = value
+    for link, dataset in plot.links.items():
+        data[link] = file[dataset]
+    return make_acquisitions(entry)
+
+
+def _promise(file: h5py.File) -> None:
+    """Make the attributes that `_pronounce` will change."""
+    for name, value in _said(DIED).items():
+        file.attrs[name] = value
+
+
 def _pronounce(file: h5py.File, verdict: Verdict) -> None:
-    file.attrs.modify("complete", np.bool_(verdict.complete))
-    file.attrs.modify("rows", np.int64(verdict.rows))
-    file.attrs.modify("suspect_row", np.int64(verdict.suspect_row))
-    file.attrs.modify("end_reason", _fixed(verdict.end_reason))
+    for name, value in _said(verdict).items():
+        file.attrs.modify(name, value)
 
 
-def _fixed(text: str) -> NDArray[np.bytes_]:
-    """Return text as a scalar of fixed size, cut at a character's boundary."""
-    data = text.encode()[:REASON_BYTES].decode(errors="ignore").encode()
-    return np.array(data, dtype=h5py.string_dtype("utf-8", REASON_BYTES))
+def _said(verdict: Verdict) -> dict[str, NDArray[np.bytes_] | np.generic]:
+    """Return a verdict as attributes whose size does not depend on what it says."""
+    return {
+        "complete": np.bool_(verdict.complete),
+        "rows": np.int64(verdict.rows),
+        "suspect_row": np.int64(verdict.suspect_row),
+        "suspect_stop": np.int64(verdict.suspect_stop),
+        "end_reason": fixed(verdict.end_reason, REASON_BYTES),
+        "problem": fixed("; ".join(verdict.problems), PROBLEM_BYTES),
+    }
 
 
 def _cause(failure: BaseException) -> str:
