@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import shlex
 import signal
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO, cast
 
 import typer
 
@@ -263,8 +264,13 @@ def trace() -> None:
     # imported here: the blocks are not needed to serve registers, nor typer by them
     from panda_simulator.trace import main as run_trace  # noqa: PLC0415
 
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        # UTF-8 wherever it runs; what is none is answered like any other nonsense
+        cast("io.TextIOWrapper[io.BufferedReader]", sys.stdin).reconfigure(
+            encoding="utf-8", errors="replace"
+        )
     with contextlib.suppress(BrokenPipeError):
-        run_trace(sys.stdin, sys.stdout)
+        run_trace(cast("TextIO", sys.stdin), sys.stdout)
 
 
 @app.command()

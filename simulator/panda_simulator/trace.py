@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TextIO, TypeAlias
+from typing import Any, TextIO, TypeAlias, cast
 
 from panda_simulator.behaviours import (
     BEHAVIOURS,
@@ -23,6 +23,7 @@ Message: TypeAlias = dict[str, Any]
 
 _MASK = 0xFFFFFFFF
 _STREAM = "DATA"
+_MORE = 1 << 31
 
 
 class TraceBus:
@@ -46,12 +47,12 @@ class TraceBus:
         del tick
         return self.words[word]
 
-    def apply(self, bits: Mapping[str, int], positions: Mapping[str, int]) -> None:
+    def apply(self, bits: Mapping[int, int], positions: Mapping[int, int]) -> None:
         """Take the changes of one stimulus."""
         for index, value in positions.items():
-            self.positions[int(index)] = signed(value)
+            self.positions[index] = signed(value)
         for index, value in bits.items():
-            word, bit = divmod(int(index), 32)
+            word, bit = divmod(index, 32)
             self.words[word] = self.words[word] & ~(1 << bit) | (value & 1) << bit
 
 
@@ -63,15 +64,23 @@ _BLOCKS: dict[str, Callable[[TraceBus], Behaviour]] = {
 }
 
 
+_ORDER = tuple(sorted(_BLOCKS))
+_BUSES = {"bits": 128, "pos": 32}
+_LAST = (1 << 62) - 1
+"""Beyond any session; blocks count in 64 bits."""
+
+
 class Session:
     """One fresh block and the ticks of its life so far."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: object) -> None:
         """Make a block in its power-up state.
 
         Raises:
-            KeyError: there is no such block.
+            ValueError: there is no such block.
         """
+        if not isinstance(name, str) or name not in _BLOCKS:
+            raise ValueError(f"no block {name!r}: choose one of {', '.join(_ORDER)}")
         self._bus = TraceBus()
         self._block = _BLOCKS[name](self._bus)
         self._wake: int | None = None
@@ -82,25 +91,46 @@ class Session:
         """Run up to the tick of a stimulus and give it to the block; yield output lines.
 
         Raises:
-            ValueError: the tick is not later than the one before.
+            ValueError: the tick is not later than the one before, or something is no number
+                where there should be one, or there is no such place on a bus.
         """
-        tick = int(message["t"])
+        tick = _whole(message.get("t"), "t", 0, _LAST)
         if tick <= self.tick:
             raise ValueError(f"t is {tick}, but has to come after {self.tick}")
+        bits, positions = (_places(message, name) for name in _BUSES)
+        changes = self._changes(_part(message, "set"))
         yield from self.run(tick - 1)
-        self._bus.apply(message.get("bits", {}), message.get("pos", {}))
-        changes: dict[str, int] = {}
-        for name, value in message.get("set", {}).items():
-            if name == "TABLE":
-                if isinstance(self._block, TableBlock):
-                    self._block.stage([int(word) & _MASK for word in value])
-            elif name in self._block.position_inputs:
-                changes[name] = signed(int(value))
-            elif name in self._block.bit_inputs:
-                changes[name] = int(value) & 1
-            else:
-                changes[name] = int(value) & _MASK
+        self._bus.apply(bits, positions)
         yield from self._update(tick, changes)
+
+    def _changes(self, given: Mapping[str, Any]) -> dict[str, int]:
+        table = given.get("TABLE")
+        if table is not None and isinstance(self._block, TableBlock):
+            self._block.stage(_table(table, given.get("TABLE_LENGTH")))
+        changes: dict[str, int] = {}
+        for name, value in given.items():
+            if name == "TABLE":
+                continue
+            number = _whole(value, name)
+            if name in self._block.position_inputs:
+                changes[name] = signed(number)
+            elif name in self._block.bit_inputs:
+                changes[name] = number & 1
+            else:
+                changes[name] = number & _MASK
+        return changes
+
+    def end(self, message: Message) -> Iterator[Message]:
+        """Run up to the end of the session; yield output lines, and that it is done.
+
+        Raises:
+            ValueError: the end is before the last stimulus.
+        """
+        tick = _whole(message["end"], "end", 0, _LAST)
+        if tick < self.tick:
+            raise ValueError(f"end is {tick}, but time has come to {self.tick} already")
+        yield from self.run(tick)
+        yield {"done": tick}
 
     def run(self, tick: int) -> Iterator[Message]:
         """Run quietly up to and including a tick; yield output lines."""
@@ -121,6 +151,41 @@ class Session:
             yield {"t": tick, "out": out}
 
 
+def _whole(value: object, name: str, lowest: int = -(1 << 31), highest: int = _MASK) -> int:
+    """Return a number that is one: neither a boolean nor a float."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"{name} is {json.dumps(value)}, but has to be a whole number")  # noqa: TRY004
+    if not lowest <= value <= highest:
+        raise ValueError(f"{name} is {value}, but has to be in {lowest} ... {highest}")
+    return value
+
+
+def _part(message: Message, name: str) -> Mapping[str, Any]:
+    part = message.get(name, {})
+    if not isinstance(part, dict):
+        raise ValueError(f"{name} is {json.dumps(part)}, but has to be an object")  # noqa: TRY004
+    return cast("Mapping[str, Any]", part)
+
+
+def _places(message: Message, name: str) -> dict[int, int]:
+    """Return what goes where on a bus."""
+    places: dict[int, int] = {}
+    for key, value in _part(message, name).items():
+        if not (key.isascii() and key.isdecimal() and int(key) < _BUSES[name]):
+            raise ValueError(f"{name} has no entry {key!r}: they are 0 to {_BUSES[name] - 1}")
+        places[int(key)] = _whole(value, f"{name} {key}")
+    return places
+
+
+def _table(words: object, length: object) -> list[int]:
+    if not isinstance(words, list):
+        raise ValueError(f"TABLE is {json.dumps(words)}, but has to be a list of words")  # noqa: TRY004
+    table = [_whole(word, "a word of TABLE") & _MASK for word in cast("list[object]", words)]
+    if _whole(length, "TABLE_LENGTH") & _MORE - 1 != len(table):
+        raise ValueError(f"TABLE_LENGTH is {length}, but TABLE has {len(table)} words")
+    return table
+
+
 class Trace:
     """A sequence of sessions; an error ends the one it happens in."""
 
@@ -132,11 +197,14 @@ class Trace:
         """Take one input line and yield what it is answered with."""
         try:
             message: Any = json.loads(line)
-            yield from self._take(message)
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-            self._session = None
-            self._failed = True
-            yield {"error": f"cannot make sense of {line.strip()[:200]}: {error!r}"}
+            if not isinstance(message, dict):
+                raise ValueError("it is no JSON object")  # noqa: TRY004, TRY301
+            yield from self._take(cast("Message", message))
+        except (ValueError, RecursionError) as error:
+            if not self._failed:
+                self._failed = True
+                self._session = None
+                yield {"error": f"cannot make sense of {line.strip()[:200]}: {error}"}
 
     def _take(self, message: Message) -> Iterator[Message]:
         if "block" in message:
@@ -147,9 +215,7 @@ class Trace:
         elif self._session is None:
             raise ValueError("no session was started with a block")
         elif "end" in message:
-            end = int(message["end"])
-            yield from self._session.run(end)
-            yield {"done": end}
+            yield from self._session.end(message)
             self._session = None
         else:
             yield from self._session.stimulus(message)
@@ -166,7 +232,9 @@ def main(stdin: TextIO, stdout: TextIO) -> None:
     for line in stdin:
         if not line.strip():
             continue
-        answers = [json.dumps(answer) for answer in trace.receive(line)]
-        if answers:
-            stdout.write("\n".join(answers) + "\n")
+        answered = False
+        for answer in trace.receive(line):
+            stdout.write(json.dumps(answer) + "\n")
+            answered = True
+        if answered:
             stdout.flush()

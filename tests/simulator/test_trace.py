@@ -60,23 +60,78 @@ def test_an_unknown_block_is_an_error_and_its_session_is_ignored():
 
 
 @pytest.mark.parametrize(
-    "nonsense",
+    ("nonsense", "reason"),
     [
-        "{",
-        "[]",
-        "7",
-        '{"t":1}',
-        '{"t":"x"}',
-        '{"t":0}',
-        '{"t":2,"set":{"A":null}}',
-        '{"t":2,"pos":3}',
+        ("{", "Expecting property name"),
+        ("[]", "it is no JSON object"),
+        ("7", "it is no JSON object"),
+        ("[" * 100_000, "recursion"),
+        ('{"t":"x"}', 't is "x", but has to be a whole number'),
+        ('{"t":2.0}', "t is 2.0, but has to be a whole number"),
+        ('{"t":NaN}', "t is NaN, but"),
+        ('{"t":true}', "t is true, but"),
+        ("{}", "t is null, but"),
+        ('{"t":0}', "t is 0, but has to come after 0"),
+        ('{"t":-3}', "t is -3, but has to be in 0 ... "),
+        ('{"t":2,"set":{"A":null}}', "A is null, but"),
+        ('{"t":2,"set":{"A":0.5}}', "A is 0.5, but"),
+        ('{"t":2,"set":{"A":4294967296}}', "A is 4294967296, but has to be in -2147483648 ... "),
+        ('{"t":2,"set":[1]}', "set is [1], but has to be an object"),
+        ('{"t":2,"pos":3}', "pos is 3, but has to be an object"),
+        ('{"t":2,"pos":{"32":3}}', "pos has no entry '32': they are 0 to 31"),
+        ('{"t":2,"bits":{"-1":1}}', "bits has no entry '-1': they are 0 to 127"),
+        ('{"t":2,"bits":{"1":"1"}}', 'bits 1 is "1", but'),
     ],
 )
-def test_nonsense_is_an_error_and_the_next_session_works(nonsense):
+def test_nonsense_is_one_error_that_says_why_and_the_next_session_works(nonsense, reason):
     replies = answers(
-        '{"block":"BITS"}', nonsense, nonsense, '{"end":3}', '{"block":"BITS"}', '{"end":4}'
-    )
-    assert replies[-1] == {"done": 4}
+        '{"block":"BITS"}', nonsense, nonsense, '{"t":5}', '{"end":6}', '{"block":"BITS"}',
+        '{"end":4}',
+    )  # fmt: skip
+    error, done = replies
+    assert str(error["error"]).startswith(f"cannot make sense of {nonsense[:200]}: ")
+    assert reason in str(error["error"])
+    assert done == {"done": 4}
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        ('"TABLE":[1,2,3,4],"TABLE_LENGTH":8', "TABLE_LENGTH is 8, but TABLE has 4 words"),
+        ('"TABLE":[1,2,3,4]', "TABLE_LENGTH is null, but"),
+        ('"TABLE":7,"TABLE_LENGTH":4', "TABLE is 7, but has to be a list of words"),
+        ('"TABLE":["a"],"TABLE_LENGTH":1', 'a word of TABLE is "a", but'),
+    ],
+)
+@pytest.mark.parametrize("block", ["SEQ", "PGEN"])
+def test_a_table_that_is_none_is_an_error(block, table, reason):
+    (error,) = answers(f'{{"block":"{block}"}}', f'{{"t":1,"set":{{{table}}}}}', '{"end":20}')
+    assert reason in str(error["error"])
+
+
+def test_an_end_before_the_last_stimulus_is_an_error():
+    replies = answers('{"block":"BITS"}', '{"t":9}', '{"end":8}', '{"block":"BITS"}', '{"end":0}')
+    assert "end is 8, but time has come to 9 already" in str(replies[0])
+    assert replies[1:] == [{"done": 0}]
+    (error,) = answers('{"block":"BITS"}', '{"end":"3"}')
+    assert 'end is "3", but has to be a whole number' in str(error["error"])
+
+
+def test_a_block_that_is_not_there_says_which_are():
+    (error,) = answers('{"block":["x"]}')
+    assert "no block ['x']: choose one of BITS, CALC, CLOCK" in str(error["error"])
+
+
+@pytest.mark.parametrize("block", ["BITS", "CALC", "CLOCK", "COUNTER", "DIV", "FILTER", "LUT",
+                                   "PCAP", "PCOMP", "PGEN", "PULSE", "SEQ", "SRGATE", "POSENC",
+                                   "QDEC"])  # fmt: skip
+def test_what_a_block_does_not_know_is_ignored(block):
+    assert answers(
+        f'{{"block":"{block}","comment":"µ"}}',
+        '{"t":1,"set":{"TABLE_ADDRESS":4096,"NO_SUCH_FIELD":-1},"note":[]}',
+        '{"t":2,"bits":{},"pos":{}}',
+        '{"end":50,"x":null}',
+    ) == [{"done": 50}]
 
 
 def test_numbers_may_come_signed_or_unsigned():
