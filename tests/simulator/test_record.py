@@ -14,7 +14,7 @@ from panda_simulator.builtin import box_directory, box_names
 from panda_simulator.echo import EchoHardware
 from panda_simulator.original import make_box
 from panda_simulator.record import Exchanges, RecordError, record
-from panda_simulator.state import asker, replay
+from panda_simulator.state import asker, replay, state_lines
 
 from .box_files import EVERY_CLASS, TRANSCRIPTS, echo_box
 
@@ -173,11 +173,11 @@ def test_fields_of_an_unknown_kind_survive_as_they_were_seen():
         replaced[f"PULSE{number}.PULSES.INFO?"] = ["OK =quantum entangled very"]
     for number in range(1, 9):
         replaced[f"LUT{number}.FUNC.INFO?"] = ["OK =param magic"]
-    replaced["*CHANGES.CONFIG?"] = None
+    replaced["*CHANGES.CONFIG?"] = ["!LUT1.FUNC=0x00000000", "."]
     replaced["*CHANGES.READ?"] = ["!PULSE1.PULSES=0", "."]
     replaced["*CHANGES.ATTR?"] = None
     recording = record(Asked(box, replaced))
-    assert not recording.different
+    assert set(recording.different) == {"*CHANGES.CONFIG?"}
     assert not recording.refused
     ask = asker(play(recording.file))
     assert "!PULSES 4 quantum entangled very" in ask("PULSE.*?")
@@ -188,7 +188,27 @@ def test_fields_of_an_unknown_kind_survive_as_they_were_seen():
     assert ask("PULSE1.PULSES=5") == ("ERR Field not writeable",)
     assert ask("*DESC.PULSE.PULSES?") == ("OK =A cat",)
     assert ask("LUT1.FUNC?") == ("OK =0x00000000",)
+    ask("*CHANGES.CONFIG=")
+    assert ask("LUT1.FUNC=abracadabra") == ("OK",)
+    assert ask("LUT1.FUNC?") == ("OK =abracadabra",)
+    assert ask("LUT2.FUNC?") == ("OK =0x00000000",)
+    assert ask("*CHANGES.CONFIG?") == ("!LUT1.FUNC=abracadabra", ".")
     assert {"!PULSE2.PULSES=up and down", "!PULSE4.PULSES (error)"} <= set(ask("*CHANGES.READ?"))
+
+
+def test_what_is_written_to_a_field_of_an_unknown_kind_is_kept_in_a_state_file():
+    box = echo_box()
+    replaced: dict[str, Sequence[str] | None] = {
+        "LUT.*?": [line.replace("param lut", "param magic") for line in lines(box, "LUT.*?")],
+        **{f"LUT{number}.FUNC.INFO?": ["OK =param magic"] for number in range(1, 9)},
+    }
+    file = record(Asked(box, replaced)).file
+    before, after = play(file), play(file)
+    asker(before)("LUT3.FUNC=abracadabra")
+    saved = "".join(f"{line}\n" for line in state_lines(before)).encode("latin-1")
+    assert [*replay(after, saved)] == []
+    assert asker(after)("LUT3.FUNC?") == ("OK =abracadabra",)
+    assert asker(play(file))("LUT3.FUNC?") == ("OK =0x00000000",)
 
 
 def test_attributes_that_are_unknown_or_missing_are_as_they_were_seen():
@@ -214,8 +234,12 @@ def test_attributes_that_are_unknown_or_missing_are_as_they_were_seen():
     assert ask("TTLIN.VAL.*?") == ("!OFFSET", "!INFO", ".")
     assert ask("TTLIN3.TERM.COLOUR?") == ("OK =red",)
     assert ask("TTLIN3.TERM.HISTORY?") == ("!was blue", ".")
-    assert ask("TTLIN3.TERM.COLOUR=blue") == ("ERR Attribute not writeable",)
     assert "!TTLIN3.TERM.COLOUR=red" in ask("*CHANGES.ATTR?")
+    assert ask("TTLIN3.TERM.HISTORY=none") == ("ERR Attribute not writeable",)
+    assert ask("TTLIN3.TERM.COLOUR=green") == ("ERR Invalid enumeration value",)
+    assert ask("TTLIN3.TERM.COLOUR=blue") == ("OK",)
+    assert ask("TTLIN3.TERM.COLOUR?") == ("OK =blue",)
+    assert ask("*CHANGES.ATTR?") == ("!TTLIN3.TERM.COLOUR=blue", ".")
     assert ask("TTLIN1.VAL.CAPTURE_WORD?") == ("ERR No such attribute",)
 
 

@@ -15,6 +15,7 @@ from typing_extensions import override
 from panda_simulator.box.errors import CommandError
 from panda_simulator.box.field import Attribute, FieldClass, Place, Reading
 from panda_simulator.box.stamps import Group
+from panda_simulator.box.text import one_result
 
 Reply: TypeAlias = str | Sequence[str]
 """One value, or the lines of several."""
@@ -47,24 +48,49 @@ class UnknownField:
     attributes: Mapping[str, UnknownAttribute] = field(default_factory=dict[str, UnknownAttribute])
 
 
+class _Memory:
+    """The values of a field or attribute: as they were seen, or as they were written since."""
+
+    def __init__(self, place: Place, seen: UnknownField | UnknownAttribute, refusal: str) -> None:
+        self._place = place
+        self._seen = seen
+        self._refusal = refusal
+        self._written: dict[int, str] = {}
+
+    def get(self, number: int) -> Reading:
+        if number in self._written:
+            return one_result(self._written[number])
+        name = self._place.reported(number)
+        if name not in self._seen.values:
+            raise CommandError(self._seen.errors.get(name, self._refusal))
+        return self._seen.values[name]
+
+    def put(self, number: int, text: str) -> None:
+        """Take any text, or any label if there are some: nobody knows better."""
+        if self._seen.labels is not None and text not in self._seen.labels:
+            raise CommandError("Invalid enumeration value")
+        self._written[number] = text
+
+
 def unknown_attribute(place: Place, name: str, seen: UnknownAttribute) -> Attribute:
-    """Make an attribute that shows what was seen."""
+    """Make an attribute that shows what was seen, and remembers what is written if it is a setting.
 
-    def get(number: int) -> Reading:
-        return _recall(place.reported(number), seen.values, seen.errors, "Attribute not readable")
-
+    Settings are what a PandA reports as changed when it is written.
+    """
+    memory = _Memory(place, seen, "Attribute not readable")
     labels = seen.labels
     return Attribute(
         name,
         seen.description or "",
-        get,
+        memory.get,
+        memory.put if seen.reported else None,
         labels=None if labels is None else lambda: labels,
         in_changes=seen.reported,
     )
 
 
 class RecordedField(FieldClass):
-    """A field of a class or subtype that is not simulated; nothing can be written to it."""
+    """A field of a class or subtype that is not simulated; settings can be written."""
 
     def __init__(self, place: Place, seen: UnknownField) -> None:
         kind, _, subtype = (seen.info or "").partition(" ")
@@ -72,11 +98,18 @@ class RecordedField(FieldClass):
         self.subtype = subtype or None
         self.group = Group[seen.group] if seen.group else None
         self._seen = seen
+        self._memory = _Memory(place, seen, "Field not readable")
 
     @override
     def value(self, number: int) -> Reading:
-        name = self.place.reported(number)
-        return _recall(name, self._seen.values, self._seen.errors, "Field not readable")
+        return self._memory.get(number)
+
+    @override
+    def write(self, number: int, text: str) -> None:
+        if self.group is not Group.CONFIG:
+            super().write(number, text)
+        self._memory.put(number, text)
+        self.touch(number)
 
     @override
     def labels(self) -> Sequence[str]:
@@ -91,12 +124,3 @@ class RecordedField(FieldClass):
             for name, seen in self._seen.attributes.items()
             if name != "INFO"
         ]
-
-
-def _recall(
-    name: str, values: Mapping[str, Reply], errors: Mapping[str, str], refusal: str
-) -> Reading:
-    if name not in values:
-        raise CommandError(errors.get(name, refusal))
-    reply = values[name]
-    return reply if isinstance(reply, str) else list(reply)
