@@ -239,9 +239,9 @@ async def test_a_connection_may_be_accepted_and_never_answered():
 
 async def test_new_connections_are_refused_for_a_time_and_old_ones_live_on():
     async with served() as (simulator, control):
+        started = time.monotonic()
         fault = simulator.faults.inject("refuse", port="control", seconds=0.5)
         await fault.happened()
-        started = time.monotonic()
         while not await refused(simulator.control_port):  # noqa: ASYNC110
             await asyncio.sleep(0)
         while await refused(simulator.control_port):
@@ -250,13 +250,13 @@ async def test_new_connections_are_refused_for_a_time_and_old_ones_live_on():
                 data.tell("FRAMED\n")
                 assert await data.line() == "OK\n"
             await asyncio.sleep(0.01)
-        assert 0.3 < time.monotonic() - started < 5
+        assert time.monotonic() - started >= 0.5
         assert await echoes(simulator)
 
 
 async def test_two_outages_of_a_port_end_with_the_longer_one():
     async with served() as (simulator, _):
-        long = simulator.faults.inject("refuse", seconds=0.6)
+        long = simulator.faults.inject("refuse", seconds=2)
         short = simulator.faults.inject("refuse", seconds=0.01)
         await long.happened()
         await short.happened()

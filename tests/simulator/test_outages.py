@@ -22,9 +22,8 @@ async def lost(connection: Peer, *, reset: bool) -> None:
         assert await connection.rest() == b""
 
 
-async def away(simulator: Simulator) -> float:
-    """Wait until the box is back, and return how long that took; both ports are refused."""
-    started = time.monotonic()
+async def away(simulator: Simulator) -> None:
+    """Wait until the box is back; both ports are refused until then."""
     async with asyncio.timeout(20):
         while not await refused(simulator.data_port):  # noqa: ASYNC110
             await asyncio.sleep(0)
@@ -32,7 +31,6 @@ async def away(simulator: Simulator) -> float:
             await asyncio.sleep(0.005)
         while await refused(simulator.data_port):  # noqa: ASYNC110
             await asyncio.sleep(0.005)
-    return time.monotonic() - started
 
 
 @pytest.mark.parametrize("hardware", ["blocks", "echo", "firehose"])
@@ -44,11 +42,13 @@ async def test_a_reboot_drops_all_connections_and_all_settings(hardware):
         await control.ask("TTLIN1.TERM=50-Ohm")
         await control.ask("*METADATA.LAYOUT=mine")
         before = simulator.box
+        started = time.monotonic()
         fault = simulator.faults.inject("reboot", seconds=0.3)
         await fault.happened()
         await lost(control, reset=True)
         await lost(data, reset=True)
-        assert 0.25 < await away(simulator) < 10
+        await away(simulator)
+        assert time.monotonic() - started >= 0.3
         assert (simulator.control_port, simulator.data_port) == ports
         assert simulator.box is not before
         async with peer(simulator.control_port) as again:
@@ -99,7 +99,7 @@ async def test_a_restart_keeps_the_settings():
         before = simulator.box
         control.tell("*IDN?\n")
         assert (await control.rest()).startswith(b"OK =PandA SW")
-        assert await away(simulator) > 0.1
+        await away(simulator)
         assert simulator.box is before
         async with peer(simulator.control_port) as again:
             assert await again.ask("TTLIN1.TERM?") == "OK =50-Ohm"
