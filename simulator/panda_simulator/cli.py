@@ -116,6 +116,12 @@ def serve(
         ),
     ] = None,
     hardware_latency: Annotated[bool, typer.Option("--hardware-latency", help=_LATENCY)] = False,
+    dma_rate: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MBPS", help="What PCAP can write to memory; more is a DMA data error."
+        ),
+    ] = None,
 ) -> None:
     """Serve a box until SIGINT or SIGTERM."""
     try:
@@ -138,6 +144,7 @@ def serve(
             faults=fault or (),
             bench_port=bench_port,
             hardware_latency=hardware_latency,
+            dma_rate=dma_rate,
         )
         asyncio.run(_serve(simulator))
     except (ConfigError, StateError, OSError, ValueError) as error:

@@ -183,6 +183,7 @@ class EchoHardware:
         sink.started(self._now_ns(), None)
         self._source.arm(len(entries), sink)
 
-    def disarm(self) -> None:
+    def disarm(self, found: Completion = Completion.DISARMED) -> None:
         """End the acquisition (Hardware.disarm)."""
+        del found
         self._source.disarm()

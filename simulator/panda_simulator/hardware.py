@@ -102,5 +102,9 @@ class Hardware(Protocol):
     def arm(self, entries: Sequence[int], sink: CaptureSink) -> None:
         """Load the capture list (10-bit entries, blocks.md 4.1) and arm PCAP."""
 
-    def disarm(self) -> None:
-        """Ask the running acquisition to stop; its sink is told when it has."""
+    def disarm(self, found: Completion = Completion.DISARMED) -> None:
+        """Ask the running acquisition to stop; its sink is told when it has.
+
+        Args:
+            found: what the hardware is to have found, if it is to be at fault itself.
+        """

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -46,6 +47,8 @@ Speed = float | Literal["free", "stepped"]
 _PATIENT_BLOCKS = 16
 """How far behind a data client may be before time that runs freely waits for it."""
 
+_MEGABYTE = 1_000_000
+
 _LOG = logging.getLogger(__name__)
 
 
@@ -69,6 +72,7 @@ class SimulatorOptions(TypedDict, total=False):
     faults: Sequence[str]
     bench_port: int | None
     hardware_latency: bool
+    dma_rate: float | None
 
 
 class Simulator:
@@ -103,6 +107,7 @@ class Simulator:
         faults: Sequence[str] = (),
         bench_port: int | None = None,
         hardware_latency: bool = False,
+        dma_rate: float | None = None,
     ) -> None:
         """Read the files of the box; nothing listens yet.
 
@@ -136,13 +141,17 @@ class Simulator:
                 free one, None is none.
             hardware_latency: whether signals need as many ticks from block to block as in
                 the FPGA, in place of the one that is documented.
+            dma_rate: MB/s that PCAP can write to memory; more, for longer than its buffer of
+                1024 words lasts, ends an acquisition with ``DMA data error``. None is no limit.
 
         Raises:
             ConfigError: a file of the box is malformed.
             StateError: the state file cannot be read, or cannot be written where it is.
-            ValueError: there is no such box or fault, the speed is not positive, the version
-                is malformed or too old, or a firehose is not one that can be.
+            ValueError: there is no such box or fault, speed or dma_rate is not positive, the
+                version is malformed or too old, or a firehose is not one that can be.
         """
+        if dma_rate is not None and not 0 < dma_rate < math.inf:
+            raise ValueError(f"dma_rate is {dma_rate}, but has to be positive and finite")
         original = find_original(box, config_dir, box_file)
         identity = identity_of(original, server_version, fpga, rootfs)
         self.host = host
@@ -166,6 +175,7 @@ class Simulator:
                 world=self.world,
                 readings=layout.readings,
                 hardware_latency=hardware_latency,
+                memory_rate=None if dma_rate is None else round(dma_rate * _MEGABYTE),
             )
 
         def registers(layout: Layout) -> EchoHardware:

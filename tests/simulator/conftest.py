@@ -49,13 +49,18 @@ class Bench:
     """A fabric with a stepped clock, driven by short names."""
 
     def __init__(
-        self, clock: Clock | None = None, *, leaps: bool = True, hardware_latency: bool = False
+        self,
+        clock: Clock | None = None,
+        *,
+        leaps: bool = True,
+        hardware_latency: bool = False,
+        memory_rate: int | None = None,
     ) -> None:
         self.clock = SteppedClock() if clock is None else clock
         self.world = World(self.clock)
         self.fabric = Fabric(
             BLOCKS, BIT, POSITION, clock=self.clock, world=self.world, leaps=leaps,
-            hardware_latency=hardware_latency,
+            hardware_latency=hardware_latency, memory_rate=memory_rate,
         )  # fmt: skip
 
     def set(self, block: str, number: int = 1, **registers: int | str) -> None:

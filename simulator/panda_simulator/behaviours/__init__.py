@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from panda_simulator.behaviours.backlog import Backlog
 from panda_simulator.behaviours.base import (
     ANYWHERE,
     Behaviour,
@@ -28,7 +29,7 @@ from panda_simulator.behaviours.frames import CaptureBus
 from panda_simulator.behaviours.inenc import Inenc
 from panda_simulator.behaviours.lut import Lut
 from panda_simulator.behaviours.outenc import Outenc
-from panda_simulator.behaviours.pcap import Pcap
+from panda_simulator.behaviours.pcap import OVERFLOW, TOO_CLOSE, Pcap
 from panda_simulator.behaviours.pcomp import Pcomp
 from panda_simulator.behaviours.pgen import Pgen
 from panda_simulator.behaviours.ports import (
@@ -79,6 +80,9 @@ __all__ = [
     "ANYWHERE",
     "BEHAVIOURS",
     "EMPTY",
+    "OVERFLOW",
+    "TOO_CLOSE",
+    "Backlog",
     "Behaviour",
     "CaptureBus",
     "Inenc",

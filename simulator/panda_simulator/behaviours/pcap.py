@@ -13,10 +13,11 @@ import struct
 from collections import deque
 from collections.abc import Mapping, Sequence
 
+from panda_simulator.behaviours.backlog import Backlog
 from panda_simulator.behaviours.base import Step, earliest, is_edge
 from panda_simulator.behaviours.frames import CaptureBus, Frame
 
-TOO_CLOSE = 1
+TOO_CLOSE, OVERFLOW = 1, 2
 _LATENCY = 4
 _DRAIN = 2
 _NEVER_ENABLED = -1
@@ -63,7 +64,11 @@ class Pcap:
         self._last_capture: int | None = None
         self._last_word: int | None = None
         self._fault_at: int | None = None
+        self._full_at: int | None = None
         self._end_at: int | None = None
+        self._found = 0
+        self.backlog: Backlog | None = None
+        """Of words, if the memory does not take all there are."""
         self.active = False
         self.health = 0
         self.disarmed = False
@@ -91,6 +96,10 @@ class Pcap:
     def settle(self, tick: int) -> None:
         """Add up tracks before this tick, which go on differently or are read differently."""
         self._frame.settle(tick)
+
+    def break_off(self, health: int) -> None:
+        """Let the next DISARM be an end with this HEALTH, if there is an acquisition."""
+        self._found = health if self.active else 0
 
     def load(self, entries: Sequence[int]) -> None:
         """Replace the capture list (START_WRITE and WRITEs)."""
@@ -145,6 +154,7 @@ class Pcap:
                 self._end_at = tick
                 self._draining = False
                 self.disarmed = True
+                self.health, self._found = self._found, 0
         elif "ARM" in changes:
             self.active = True
             self.health = 0
@@ -153,7 +163,10 @@ class Pcap:
             self._zero = _NEVER_ENABLED
             self._paused_time = None
             self._draining = False
-            self._last_capture = self._last_word = self._fault_at = self._end_at = None
+            self._last_capture = self._last_word = self._end_at = None
+            self._fault_at = self._full_at = None
+            if self.backlog:
+                self.backlog.clear()
             self._samples.clear()
             self._frame.clear()
 
@@ -195,6 +208,8 @@ class Pcap:
         self._last_capture = tick
         words = self._frame.capture(tick, gate, time, self._set["SHIFT_SUM"])
         self._samples.append(_Sample(tick, words))
+        if self.backlog and self._full_at is None:
+            self._full_at = self.backlog.add(tick + _LATENCY, len(words))
 
     def _word(self, tick: int) -> int | None:
         """Return the word that comes out at the tick."""
@@ -222,6 +237,12 @@ class Pcap:
         if self._fault_at is not None and tick >= self._fault_at:
             self.health = TOO_CLOSE
             self._end_at = tick
+        if self._full_at is not None and tick >= self._full_at:
+            self.health = OVERFLOW
+            self._end_at = tick
+            # the word for which there is no room is lost, and with it its sample
+            self._drain(tick - 1)
+            self._samples.clear()
         if self._word_by_word:
             self._drain(tick - 1)
         if self._end_at is not None and tick >= self._end_at:
@@ -236,5 +257,7 @@ class Pcap:
             return None
         if self._word_by_word:
             word = max(self._samples[0].first, tick + 1) if self._samples else None
-            return earliest(self._end_at, self._fault_at, word)
-        return self._end_at if self._fault_at is None else earliest(self._end_at, self._fault_at)
+            return earliest(self._end_at, self._fault_at, self._full_at, word)
+        if self._fault_at is None and self._full_at is None:
+            return self._end_at
+        return earliest(self._end_at, self._fault_at, self._full_at)

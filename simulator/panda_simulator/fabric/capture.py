@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from panda_simulator.behaviours import Pcap, Track
+from panda_simulator.behaviours import OVERFLOW, TOO_CLOSE, Pcap, Track
 from panda_simulator.fabric.buses import BitBus, PositionBus
 from panda_simulator.fabric.latency import Later
 from panda_simulator.hardware import CaptureSink, Completion
+
+REPORTED = {TOO_CLOSE: Completion.FRAMING_ERROR, OVERFLOW: Completion.DMA_ERROR}
+"""HEALTH of PCAP to what the driver hears of it; blocks.md 4.2."""
 
 
 class BusView:
@@ -72,5 +75,5 @@ class Acquisition:
 
     def _completion(self) -> Completion:
         if self._pcap.health:
-            return Completion.FRAMING_ERROR
+            return REPORTED[self._pcap.health]
         return Completion.DISARMED if self._pcap.disarmed else Completion.OK

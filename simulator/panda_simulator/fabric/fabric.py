@@ -24,16 +24,16 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from panda_simulator.behaviours import Inenc, RegisterFile, Track
+from panda_simulator.behaviours import Backlog, Inenc, RegisterFile, Track
 from panda_simulator.clock import FOREVER, Clock
 from panda_simulator.fabric.agenda import Agenda, Instance
-from panda_simulator.fabric.capture import Acquisition
+from panda_simulator.fabric.capture import REPORTED, Acquisition
 from panda_simulator.fabric.engine import Engine
 from panda_simulator.fabric.latency import DOCUMENTED, HARDWARE
 from panda_simulator.fabric.pace import Pace
 from panda_simulator.fabric.probe import Probe
 from panda_simulator.fabric.wiring import Wiring
-from panda_simulator.hardware import CaptureSink
+from panda_simulator.hardware import CaptureSink, Completion
 from panda_simulator.world import World
 
 _MASK = 0xFFFFFFFF
@@ -70,6 +70,7 @@ class Fabric:
         readings: Mapping[tuple[str, int, str], int] = MappingProxyType({}),
         leaps: bool = True,
         hardware_latency: bool = False,
+        memory_rate: int | None = None,
     ) -> None:
         """Make a box in its power-up state.
 
@@ -83,6 +84,7 @@ class Fabric:
             readings: (block, number, field) to what it reads if no behaviour puts it out.
             leaps: whether periods that are all alike may be computed rather than played;
                 it makes no difference but in speed.
+            memory_rate: bytes a second that PCAP can write to memory; None for any number.
             hardware_latency: whether a hop takes the ticks that real hardware needs, not one.
         """
         self.clock_frequency = clock.frequency
@@ -91,6 +93,8 @@ class Fabric:
         self._agenda = Agenda()
         hops = HARDWARE if hardware_latency else DOCUMENTED
         self._wiring = Wiring(blocks, bit_index, position_index, self._agenda, hops)
+        if memory_rate is not None:
+            self._wiring.pcap.backlog = Backlog(memory_rate, clock.frequency)
         self._engine = Engine(self._agenda, self._wiring, world, leaps=leaps)
         self._pace = Pace()
         self._work = asyncio.Event()
@@ -228,8 +232,10 @@ class Fabric:
         self._engine.acquisition = Acquisition(self._wiring.pcap, sink, self._clock.date_ns)
         self._write_at(tick, instance, {"ARM": 0})
 
-    def disarm(self) -> None:
+    def disarm(self, found: Completion = Completion.DISARMED) -> None:
         """Stop the acquisition, if there is one (Hardware.disarm)."""
+        health = next((fault for fault, told in REPORTED.items() if told in found), 0)
+        self._wiring.pcap.break_off(health)
         self._write(self._pcap(), {"DISARM": 0})
 
     def _pcap(self) -> Instance:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from panda_simulator.faults.faults import Fault, Faults
@@ -22,7 +23,7 @@ class WatchedSink:
     """The server's side of one acquisition (hardware.CaptureSink), with faults before it."""
 
     def __init__(
-        self, sink: PacedSink, row_bytes: int, faults: Faults, disarm: Callable[[], None]
+        self, sink: PacedSink, row_bytes: int, faults: Faults, disarm: Callable[[Completion], None]
     ) -> None:
         """Begin at ARM.
 
@@ -30,7 +31,7 @@ class WatchedSink:
             sink: the server's side.
             row_bytes: bytes of a sample.
             faults: those there are.
-            disarm: stops the hardware.
+            disarm: stops the hardware, as if it had found a reason itself.
         """
         self._sink = sink
         self._row_bytes = row_bytes
@@ -76,7 +77,7 @@ class WatchedSink:
             self._over = True
             self._completion = completion
             # not now: the hardware is in the middle of handing over samples
-            self._faults.machine.later(0, self._disarm)
+            self._faults.machine.later(0, partial(self._disarm, completion))
 
     def _due(self) -> list[Fault]:
         return [fault for fault in self._faults.active if not fault.spent]
