@@ -66,10 +66,13 @@ def known_datatype(spec: SignalSpec) -> type[Any] | None:
     return None
 
 
-UNDECLARED_DATA: Mapping[str, ChannelInfo] = {
-    "hdf_full_file_path": ChannelInfo(kind=str),
-    "num_received": ChannelInfo(kind=int),
-    "status": ChannelInfo(kind=str),
+UNDECLARED_DATA: Mapping[str, tuple[Access, ChannelInfo]] = {
+    "hdf_full_file_path": (Access.R, ChannelInfo(kind=str)),
+    "num_received": (Access.R, ChannelInfo(kind=int)),
+    "stall_timeout": (Access.RW, ChannelInfo(kind=float)),
+    "status": (Access.R, ChannelInfo(kind=str)),
+    "verdict": (Access.R, ChannelInfo(kind=str)),
+    "waive": (Access.RW, ChannelInfo(kind=str)),
 }
 """Signals of the `data` block beyond upstream's annotations, for mock mode."""
 
@@ -210,8 +213,7 @@ class BoxChildren:
         if self._session is None or self._data is None:
             info = ArmChannel.info
             return Child(Access.RW, OfflineChannel(f"{self._root}/*PCAP.ARM", info))
-        data = self._data
-        return Child(Access.RW, ArmChannel(self._session, lambda: data.readers, data.armed))
+        return Child(Access.RW, ArmChannel(self._session, self._data))
 
     def uri(self, block: BlockInfo, number: int) -> str:
         """Return the URI of a block instance."""
@@ -268,6 +270,6 @@ EXTRA_CHILDREN: Mapping[str, Mapping[str, Callable[[BoxChildren], Child]]] = {
 def undeclared_data(root: str) -> dict[str, Child]:
     """Return the signals of the `data` block that upstream does not declare, without a box."""
     return {
-        name: Child(Access.R, OfflineChannel(f"{root}/DATA.{name.upper()}", info))
-        for name, info in UNDECLARED_DATA.items()
+        name: Child(access, OfflineChannel(f"{root}/DATA.{name.upper()}", info))
+        for name, (access, info) in UNDECLARED_DATA.items()
     }

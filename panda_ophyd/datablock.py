@@ -7,24 +7,35 @@ behind them stands one `Capture`. Source: flyscan.md 4.3 to 4.6.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+import sys
 from pathlib import Path
 from typing import Any
 
-from ophyd_async.fastcs.panda import DatasetTable, PandaCaptureMode, PandaHdf5DatasetType
+from ophyd_async.fastcs.panda import PandaCaptureMode, PandaHdf5DatasetType
+from typing_extensions import override
 
-from panda_ophyd.capture import Capture, readers_counted, readers_now
-from panda_ophyd.channels import ChannelInfo, SoftChannel
-from panda_ophyd.destination import dataset_names, is_writable_directory, make_directory
-from panda_ophyd.errors import FieldValueError, PandaError, WriterError
-from panda_ophyd.fields.codecs import INT_LIMITS, UINT_MAX, bit_codec, float_codec, int_codec
+from panda_ophyd.capture import (
+    LOST_AFTER,
+    Arming,
+    Capture,
+    Describe,
+    Phase,
+    Standstill,
+    Verdict,
+    Watch,
+    pcap_state,
+    readers_counted,
+    readers_now,
+)
+from panda_ophyd.datasignals import DataSignals
+from panda_ophyd.destination import dataset_names
+from panda_ophyd.errors import CaptureError, PandaError, StallError, WriterError
+from panda_ophyd.fields.codecs import bit_codec
 from panda_ophyd.session import PandaSession
 
 logger = logging.getLogger(__name__)
-
-DEFAULT_FLUSH_PERIOD = 1.0
-"""Seconds; what the IOC starts with. 0, as ophyd-async sets it, means as soon as may be."""
 
 SOONEST_FLUSH = 0.1
 """Seconds between flushes when 0 is asked for: the server hands rows over every 0.1 s at most
@@ -38,18 +49,8 @@ SETTLE_TIMEOUT = 2.0
 """Seconds to wait for rows that the box has captured to be flushed, before going on with
 those that are; the next time may find them."""
 
-CARRIED = (
-    "hdf_directory",
-    "hdf_file_name",
-    "create_directory",
-    "num_capture",
-    "capture_mode",
-    "flush_period",
-)
-"""Settings that a reconnection does not change."""
 
-
-class DataBlockState:
+class DataBlockState(DataSignals):
     """The channels of the `data` block and the capture behind them.
 
     Args:
@@ -57,146 +58,31 @@ class DataBlockState:
         source: URI of the block, ``panda://host/DATA``.
 
     Attributes:
-        channels: by signal name.
-        dataset_channels: the ``_dataset`` signal of every field that can be captured.
+        arming: PCAP, as this program arms it.
+        capture: the open file, None if there is none.
+        failure: has the exception of a capture that cannot succeed.
+        phase: what ought to be happening.
+        judged: the verdict on the present file or the last one, None if there was none.
     """
 
     def __init__(self, session: PandaSession, source: str) -> None:
+        super().__init__(source)
         self._session = session
-        self._source = source
         self._switch = bit_codec(f"{source}.CAPTURE")
         self._held = False
+        self.arming = Arming(session.client)
         self.capture: Capture | None = None
         self.failure: asyncio.Future[None] | None = None
-        self.dataset_channels: dict[str, SoftChannel[str]] = {}
-
-        def soft(
-            name: str,
-            kind: type,
-            initial: Any,
-            on_put: Callable[[Any], Any] | None = None,
-            datatype: type[Any] | None = None,
-            **info: Any,
-        ) -> SoftChannel[Any]:
-            return SoftChannel(
-                f"{source}.{name.upper()}",
-                ChannelInfo(kind=kind, datatype=datatype, **info),
-                initial,
-                on_put=on_put,
-            )
-
-        def read_only(name: str, kind: type, initial: Any, description: str) -> SoftChannel[Any]:
-            return SoftChannel(
-                f"{source}.{name.upper()}",
-                ChannelInfo(kind=kind, description=description),
-                initial,
-                writable=False,
-            )
-
-        modes = tuple(str(mode.value) for mode in PandaCaptureMode)
-        self.hdf_directory = soft(
-            "hdf_directory", str, "", self._put_directory, description="Where the file goes"
-        )
-        self.hdf_file_name = soft(
-            "hdf_file_name", str, "", self._put_file_name, description="Name of the file"
-        )
-        self.create_directory = soft(
-            "create_directory",
-            int,
-            0,
-            _number(source, "CREATE_DIRECTORY", *INT_LIMITS),
-            description="Levels of directory to create",
-        )
-        self.num_capture = soft(
-            "num_capture",
-            int,
-            0,
-            _number(source, "NUM_CAPTURE", 0, UINT_MAX),
-            description="Rows to capture, 0 for all of them",
-        )
-        self.capture_mode = soft(
-            "capture_mode",
-            str,
-            PandaCaptureMode.FIRST_N.value,
-            self._put_mode,
-            PandaCaptureMode,
-            choices=modes,
-            description="Which rows to keep",
-        )
-        self.flush_period = soft(
-            "flush_period",
-            float,
-            DEFAULT_FLUSH_PERIOD,
-            _period(source),
-            units="s",
-            description="Time between flushes, 0 for as soon as may be",
-        )
-        self.capturing = soft("capture", bool, False, self._put_capture, description="File open")
-        self.directory_exists = read_only(
-            "directory_exists", bool, False, "The directory is there and can be written to"
-        )
-        self.full_file_path = read_only("hdf_full_file_path", str, "", "The file written to last")
-        self.num_captured = read_only("num_captured", int, 0, "Rows flushed to the file")
-        self.num_received = read_only("num_received", int, 0, "Rows received from the PandA")
-        # Rows as documents count them: held back from prepare to kickoff, because upstream
-        # counts what was asked for from the rows there are at kickoff (flyscan.md 4.7, i22).
-        self.documented = read_only("num_captured", int, 0, "Rows that documents may name")
-        self.status = read_only("status", str, "OK", "How the capture is doing")
-        self.datasets = SoftChannel(
-            f"{source}.DATASETS",
-            ChannelInfo(
-                kind="table", datatype=DatasetTable, description="Datasets the next file will hold"
-            ),
-            {"name": list[str](), "dtype": list[str]()},
-            on_get=self._datasets_now,
-            writable=False,
-        )
-        self.channels: Mapping[str, SoftChannel[Any]] = {
-            "hdf_directory": self.hdf_directory,
-            "hdf_file_name": self.hdf_file_name,
-            "create_directory": self.create_directory,
-            "num_capture": self.num_capture,
-            "capture_mode": self.capture_mode,
-            "flush_period": self.flush_period,
-            "capture": self.capturing,
-            "directory_exists": self.directory_exists,
-            "hdf_full_file_path": self.full_file_path,
-            "num_captured": self.num_captured,
-            "num_received": self.num_received,
-            "status": self.status,
-            "datasets": self.datasets,
-        }
+        self.phase = Phase.STOPPED
+        self.judged: Verdict | None = None
+        self._arms = 0
+        self._before = 0
+        self._attendants: list[asyncio.Task[None]] = []
 
     @property
     def readers(self) -> int:
         """How many data clients of ours the server must count before it is armed."""
         return int(self.capture is not None)
-
-    async def _put_directory(self, value: Any) -> str:
-        directory = Path(str(value))
-        self.directory_exists.show(False)
-        make_directory(directory, self.create_directory.value)
-        self.directory_exists.show(is_writable_directory(directory))
-        return str(value)
-
-    async def _put_file_name(self, value: Any) -> str:
-        name = str(value)
-        if "/" in name:
-            raise FieldValueError(
-                f"{self._source}.HDF_FILE_NAME", value, "it names a directory too"
-            )
-        return name
-
-    async def _put_mode(self, value: Any) -> str:
-        mode = str(getattr(value, "value", value))
-        target = f"{self._source}.CAPTURE_MODE"
-        choices = [str(m.value) for m in PandaCaptureMode]
-        if mode not in choices:
-            raise FieldValueError(target, value, f"it is one of {choices}")
-        if mode == PandaCaptureMode.LAST_N.value:
-            reason = "keeping only the last rows is not built yet; use FIRST_N or FOREVER"
-            raise FieldValueError(target, value, reason)
-        return mode
 
     async def _captured(self) -> list[tuple[str, tuple[str, ...]]]:
         """Ask what is set to be captured: fields with their options in the server's order."""
@@ -212,6 +98,7 @@ class DataBlockState:
             names |= dataset_names(field, options, chosen.value if chosen else "")
         return names
 
+    @override
     async def _datasets_now(self) -> dict[str, list[str]]:
         names = await self.names()
         box = self._session.box
@@ -225,6 +112,7 @@ class DataBlockState:
             ],
         }
 
+    @override
     async def _put_capture(self, value: Any) -> bool:
         wanted = bool(self._switch.decode(self._switch.encode(value)))
         if wanted and self.capture is None:
@@ -265,8 +153,11 @@ class DataBlockState:
             await capture.close()
             raise
         self.capture = capture
+        self._arms = self._before = 0
+        self._attendants = [asyncio.create_task(self._follow(capture), name=f"follow {path}")]
         self.full_file_path.show(str(path))
         self.status.show("Capturing")
+        self._judge()
 
     def _flushed(self, rows: int) -> None:
         self.num_captured.show(rows)
@@ -282,10 +173,91 @@ class DataBlockState:
         self._held = False
         self.documented.show(self.num_captured.value)
 
-    def armed(self) -> None:
+    # Arming
+
+    def accepted(self) -> None:
         """Note that PCAP was armed: the open file will get an acquisition."""
-        if self.capture is not None:
-            self.capture.expect()
+        capture = self.capture
+        if capture is None:
+            return
+        self._arms += 1
+        self._before = capture.received
+        self.phase = Phase.FLYING
+        capture.expect()
+        # Also while nobody waits, so that a plan learns of lost rows when it collects
+        watch = self.watch(str(capture.path), None, None, _no_report)
+        self._attendants.append(asyncio.create_task(_until_lost(watch), name="watch rows"))
+
+    def stopping(self) -> None:
+        """Note that this program is going to disarm: what ends now ends as it should."""
+        self.phase = Phase.STOPPED
+
+    async def check(self) -> None:
+        """Refuse to be armed where it is known that no good rows would come."""
+
+    async def drained(self) -> None:
+        """Wait for the END of what was disarmed; whether it came is for closing to tell."""
+        capture = self.capture
+        while capture is not None and capture.pending and not capture.error:
+            before = capture.received, capture.rows
+            await capture.settled(sys.maxsize, timeout=LOST_AFTER)
+            if before == (capture.received, capture.rows):
+                return
+
+    async def _follow(self, capture: Capture) -> None:
+        """Note the end of each acquisition, and whether it was one of ours."""
+        for number in range(1, 1 << 62):
+            try:
+                result = await capture.wait_ended()
+            except PandaError:
+                return  # told by the capture itself
+            self.arming.over()
+            self._judge()
+            if self._arms and number > self._arms:
+                capture.fail(
+                    CaptureError(
+                        f"{capture.path}: somebody else has armed PCAP: rows from row"
+                        f" {result.first_row} on are of an acquisition that is not ours",
+                        reason="armed by somebody else",
+                        samples_sent=result.samples_sent,
+                        samples_written=capture.rows,
+                        suspect_row=result.first_row,
+                    )
+                )
+
+    def watch(
+        self, where: str, wanted: int | None, patience: float | None, describe: Describe
+    ) -> Watch:
+        """Return what looks after rows that somebody waits for.
+
+        Args:
+            where: for messages.
+            wanted: rows since the file was opened, None if for ever.
+            patience: seconds without a row until it is a stall, None for never.
+            describe: the report of a stall.
+
+        Raises:
+            CaptureError: no file is open, so no row will ever come.
+        """
+        if self.capture is None:
+            raise CaptureError(
+                f"{where}: no file is open, so no row will come; prepare again",
+                reason="not capturing",
+                samples_sent=None,
+                samples_written=self.num_captured.value,
+            )
+        return Watch(
+            where,
+            self._session.client,
+            self.capture,
+            before=self._before,
+            wanted=wanted,
+            patience=patience,
+            phase=lambda: self.phase,
+            describe=describe,
+        )
+
+    # Waiting
 
     async def settle(self, enough: int) -> None:
         """Wait until what the box has captured by now is on the disk.
@@ -310,17 +282,27 @@ class DataBlockState:
         if capture.error:
             raise capture.error
 
-    def adopt(self, former: DataBlockState) -> None:
-        """Take over the settings of the session before."""
-        for name in CARRIED:
-            self.channels[name].show(former.channels[name].value)
-        for field, channel in former.dataset_channels.items():
-            if field in self.dataset_channels:
-                self.dataset_channels[field].show(channel.value)
+    async def confirm(self) -> None:
+        """Wait until every row the box has captured is here, or more of them keep coming.
+
+        Raises:
+            PandaError: some are lost, or the capture has failed otherwise.
+        """
+        capture, before = self.capture, -1
+        while capture is not None and capture.pending and not capture.error:
+            box = await pcap_state(self._session.client)
+            here = capture.received - self._before
+            if box.running and (box.captured <= here or before not in (-1, box.captured)):
+                break
+            before = box.captured
+            await asyncio.sleep(HANDOVER)  # the watch ends this when rows are lost
+        if capture is not None and capture.error:
+            raise capture.error
 
     def failed(self, exc: Exception) -> None:
         """Note why the capture under way cannot succeed; whoever waits for it is told."""
         self.status.show(str(exc))
+        self._judge()
         if self.failure is not None and not self.failure.done():
             self.failure.set_exception(exc)
             self.failure.exception()  # it is raised by whoever waits; nobody has to
@@ -331,7 +313,9 @@ class DataBlockState:
         Raises:
             PandaError: not every row that was sent is on the disk, and why.
         """
-        capture, self.capture = self.capture, None
+        capture = self.capture
+        attendants, self._attendants = self._attendants, []
+        self.phase = Phase.STOPPED
         if capture is None:
             return
         try:
@@ -339,8 +323,25 @@ class DataBlockState:
         except PandaError as exc:
             self.capturing.show(False)
             self.failed(exc)
+            if isinstance(exc, StallError):
+                raise exc.again() from exc
             raise
+        finally:
+            self._judge()
+            self.capture = None
+            for task in attendants:
+                task.cancel()
+            await asyncio.gather(*attendants, return_exceptions=True)
+        failure = self.failure.exception() if self.failure and self.failure.done() else None
+        if failure is not None:
+            raise failure
         self.status.show("OK")
+
+    def _judge(self) -> None:
+        """Show what can be said by now of the file that is open."""
+        if self.capture is not None:
+            self.judged = self.capture.verdict
+            self.verdict.show(str(self.judged))
 
     async def raise_failure(self) -> None:
         """Wait until the capture has failed, for ever if it does not, and raise why."""
@@ -349,19 +350,11 @@ class DataBlockState:
         await asyncio.shield(self.failure)
 
 
-def _number(source: str, name: str, low: int, high: int) -> Callable[[Any], Awaitable[int]]:
-    codec = int_codec(f"{source}.{name}", low, high)
-
-    async def put(value: Any) -> int:
-        return int(codec.encode(value))
-
-    return put
+async def _no_report(_: Standstill) -> str:
+    return "no row comes"
 
 
-def _period(source: str) -> Callable[[Any], Awaitable[float]]:
-    codec = float_codec(f"{source}.FLUSH_PERIOD", low=0.0)
-
-    async def put(value: Any) -> float:
-        return float(codec.encode(value))
-
-    return put
+async def _until_lost(watch: Watch) -> None:
+    # What it finds has failed the capture, and is told by that
+    with contextlib.suppress(PandaError):
+        await watch.run()

@@ -14,7 +14,7 @@ import asyncio
 import logging
 import re
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import numpy as np
@@ -30,18 +30,20 @@ from ophyd_async.core import (
     StreamableDataProvider,
     StreamResourceDataProvider,
     StreamResourceInfo,
+    TriggerInfo,
     WatchableAsyncStatus,
 )
 from ophyd_async.fastcs.panda import HDFPanda as UpstreamHDFPanda
 from ophyd_async.fastcs.panda import PandaCaptureMode
 from typing_extensions import override
 
-from panda_ophyd.capture import CHUNK_ROWS
+from panda_ophyd.capture import CHUNK_ROWS, Standstill, Verdict
 from panda_ophyd.client import PandaAddress
 from panda_ophyd.connector import PandaConnector
 from panda_ophyd.datablock import DataBlockState
 from panda_ophyd.errors import CaptureError, WriterError
 from panda_ophyd.fields import BoxInfo
+from panda_ophyd.progress import Rate, fail_early, first_failure
 from panda_ophyd.signals import PandaSignalBackend
 
 logger = logging.getLogger(__name__)
@@ -102,8 +104,9 @@ class PandaAcquireLogic(DetectorAcquireLogic):
     @override
     async def wait_for_idle(self) -> None:
         # The rows that were asked for are flushed; what ends an acquisition (PCAP.ENABLE
-        # falling, or the disarm in unstage) may come later and must not be waited for.
-        pass
+        # falling, or the disarm in unstage) may come later and must not be waited for. But
+        # if rows were lost on the way, others have come in their place.
+        await self._panda.confirm_rows()
 
     @override
     async def ensure_stopped(self) -> None:
@@ -204,6 +207,12 @@ class HDFPanda(UpstreamHDFPanda):
         session = self._panda_connector.session
         return None if session is None else session.box
 
+    @property
+    def verdict(self) -> Verdict | None:
+        """What can be said of the present or last file; None if there was none yet."""
+        state = self._state
+        return None if state is None else state.judged
+
     async def disconnect(self) -> None:
         """Close both connections; the device can be connected again."""
         await self._panda_connector.disconnect()
@@ -221,6 +230,11 @@ class HDFPanda(UpstreamHDFPanda):
         backend = PandaSignalBackend(int)
         backend.bind(state.documented, "DocumentedRows")
         return SignalR(backend, name=f"{self.data.num_captured.name}-documented")
+
+    async def confirm_rows(self) -> None:
+        """Raise if rows that the box has captured are lost."""
+        if self._state is not None:
+            await self._state.confirm()
 
     def hold_rows(self) -> None:
         """Keep rows from being counted as documented between prepare and kickoff."""
@@ -298,40 +312,31 @@ class HDFPanda(UpstreamHDFPanda):
 
     @override
     async def _wait_for_index(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-        # A capture that has failed will never reach its count: whoever waits is told why
-        # at once, in place of a time-out that knows nothing.
-        updates = super()._wait_for_index(*args, **kwargs)
         state = self._state
-        if state is not None:
-            updates = fail_early(updates, state.raise_failure)
-        async for update in updates:
-            yield update
+        if state is None:
+            async for update in super()._wait_for_index(*args, **kwargs):
+                yield update
+            return
+        # Rows that will not come are told why at once, in place of a time-out that knows
+        # nothing; what is too late is for our own watch to say.
+        info: TriggerInfo = kwargs["trigger_info"]
+        wanted: int = kwargs["initial_collections_written"] + kwargs["collections_requested"]
+        kwargs["trigger_info"] = info.model_copy(update={"exposure_timeout": None})
+        watch = state.watch(self.name, wanted, self._patience(info), self._describe_stall)
+        updates = super()._wait_for_index(*args, **kwargs)
+        with_rate = Rate()
+        async for update in fail_early(
+            updates, lambda: first_failure(watch.run, state.raise_failure)
+        ):
+            yield with_rate(update)
 
+    def _patience(self, info: TriggerInfo) -> float | None:
+        """Return how long a row may take, s; None for ever."""
+        if "exposure_timeout" in info.model_fields_set:
+            return info.exposure_timeout
+        state = self._state
+        beyond = state.stall_timeout.value if state is not None else 0.0
+        return info.livetime + info.deadtime + beyond if beyond else None
 
-async def fail_early(
-    updates: AsyncIterator[Any], raise_failure: Callable[[], Any]
-) -> AsyncIterator[Any]:
-    """Pass updates on, until they end or the failure is raised, whichever is first.
-
-    Args:
-        updates: what is being waited for.
-        raise_failure: coroutine function that raises when there is a failure.
-    """
-    failure = asyncio.ensure_future(raise_failure())
-    following: asyncio.Future[Any] | None = None
-    try:
-        while True:
-            following = asyncio.ensure_future(anext(updates))
-            await asyncio.wait((following, failure), return_when=asyncio.FIRST_COMPLETED)
-            if failure.done():
-                failure.result()
-            try:
-                update = await following
-            except StopAsyncIteration:
-                return
-            yield update
-    finally:
-        pending = [f for f in (following, failure) if f is not None and not f.done()]
-        for future in pending:
-            future.cancel()
-        await asyncio.gather(*pending, return_exceptions=True)
+    async def _describe_stall(self, stall: Standstill) -> str:
+        return f"no row for {stall.quiet:.1f} s: {stall.rows} of {stall.wanted} rows"

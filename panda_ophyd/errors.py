@@ -9,21 +9,75 @@
     ├── CommandError                            server: it said ERR
     ├── FieldValueError (ValueError)            caller: a value does not fit the field
     ├── CaptureError                            hardware: an acquisition did not end well
+    │   ├── PreflightError                      caller: nothing was armed, it would have failed
+    │   └── StallError (TimeoutError)           rows that were expected did not come
     └── WriterError (OSError)                   disk: the file would not take it
 
-A message is one line: what failed, on what, why, and what the user can do.
+A message is one line: what failed, on what, why, and what the user can do. Every error
+survives pickling with its attributes, so that it can be told in another process.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+from typing_extensions import override
 
 NEAR_BYTES = 64
 """How many of the offending bytes a `ProtocolError` shows."""
 
 
+REFUSALS: Mapping[str, str] = {
+    "No such block": "panda-ophyd info lists the blocks",
+    "No such field": "panda-ophyd info lists the fields of each block",
+    "No such attribute": "BLOCK1.FIELD.*? lists the attributes of a field",
+    "Invalid block number": "panda-ophyd info says how many of the block there are",
+    "Missing block number": "there is more than one of this block: add its number, as in PULSE1",
+    "Missing field name": "name a field too, as in PULSE1.DELAY",
+    "Field not readable": "it can only be written, or captured",
+    "Field not writeable": "it can only be read",
+    "Attribute not writeable": "it can only be read",
+    "Number missing": "give a number",
+    "Number out of range": "FIELD.MAX? says the largest",
+    "Error converting number": "give a number of ordinary size",
+    "Unexpected character after input": "something is left over behind the value; give only that",
+    "Value out of range": "with this SCALE and OFFSET it does not fit 32 bits",
+    "Time setting out of range": "times are positive, and in the field's UNITS",
+    "Invalid time units": "use min, s, ms or us",
+    "Invalid bit value": "give 0 or 1",
+    "Invalid enumeration value": "*ENUMS.FIELD? lists the words",
+    "Invalid bit bus selection": "give ZERO, ONE or a bit such as TTLIN1.VAL",
+    "Invalid position selection": "give ZERO or a position such as INENC1.VAL",
+    "Delay too long": "it is 31 ticks at most",
+    "Unknown capture option": "*CAPTURE.OPTIONS? lists them",
+    "Invalid capture option": "this field is captured with Value or No",
+    "Table write is not a whole number of rows": "give FIELD.ROW_WORDS numbers a row",
+    "Too many points for table": "FIELD.MAX_LENGTH? says how many words it holds",
+    "Table currently being written": "another connection has begun to write it and not ended",
+    "Table is in streaming mode": "clear it first: write it with no line",
+    "Last streaming table was sent": "clear it first: write it with no line",
+    "Extension server not running": "restart the PandA's server",
+}
+"""How a refusal begins, and what the user can do. Source: protocol.md 3.3."""
+
+
+def _revive(cls: type[PandaError], args: tuple[Any, ...], state: dict[str, Any]) -> PandaError:
+    error = cls.__new__(cls)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
 class PandaError(Exception):
     """Anything this driver raises on purpose."""
+
+    @override
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Not by calling the class again, as exceptions are by default: its arguments are not
+        # those that it passed on.
+        return _revive, (type(self), self.args, self.__dict__)
 
 
 class PandaConnectionError(PandaError, ConnectionError):
@@ -57,7 +111,9 @@ class CommandError(PandaError):
     def __init__(self, request: str, message: str) -> None:
         self.request = request
         self.message = message
-        super().__init__(f"{request} refused by the PandA: {message}")
+        advice = next((text for start, text in REFUSALS.items() if message.startswith(start)), None)
+        what = f"{request} refused by the PandA: {message}"
+        super().__init__(f"{what}; {advice}" if advice else what)
 
 
 class FieldValueError(PandaError, ValueError):
@@ -81,15 +137,55 @@ class CaptureError(PandaError):
         reason: the END reason, or why there was no END.
         samples_sent: count in the END line, None if there was no END.
         samples_written: rows flushed to the file.
+        suspect_row: the first row of the file that is in doubt or missing, None if not known.
     """
 
     def __init__(
-        self, message: str, *, reason: str, samples_sent: int | None, samples_written: int
+        self,
+        message: str,
+        *,
+        reason: str,
+        samples_sent: int | None,
+        samples_written: int,
+        suspect_row: int | None = None,
     ) -> None:
         self.reason = reason
         self.samples_sent = samples_sent
         self.samples_written = samples_written
+        self.suspect_row = suspect_row
         super().__init__(message)
+
+
+class PreflightError(CaptureError):
+    """PCAP was not armed, because the acquisition would have failed.
+
+    Attributes:
+        problems: name of the check to what it found.
+    """
+
+    def __init__(self, where: str, problems: Mapping[str, str]) -> None:
+        self.problems = dict(problems)
+        found = "; ".join(f"{text} [{name}]" for name, text in problems.items())
+        super().__init__(
+            f"{where}: not armed: {found} (a check can be waived by its name)",
+            reason="pre-flight: " + ", ".join(problems),
+            samples_sent=None,
+            samples_written=0,
+        )
+
+
+class StallError(CaptureError, TimeoutError):
+    """Rows that were expected did not come; the message is a report of what is known."""
+
+    def again(self) -> CaptureError:
+        """Return the same for where a time-out would be taken for one of the framework's own."""
+        return CaptureError(
+            str(self),
+            reason=self.reason,
+            samples_sent=self.samples_sent,
+            samples_written=self.samples_written,
+            suspect_row=self.suspect_row,
+        )
 
 
 class WriterError(PandaError, OSError):

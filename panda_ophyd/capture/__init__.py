@@ -2,28 +2,50 @@
 
 from __future__ import annotations
 
-from panda_ophyd.capture.arming import ARM_TIMEOUT, arm, disarm, readers_counted, readers_now
+from panda_ophyd.capture.arming import (
+    ARM_TIMEOUT,
+    DISARM_TIMEOUT,
+    Arming,
+    PcapState,
+    arm,
+    disarm,
+    pcap_state,
+    readers_counted,
+    readers_now,
+)
+from panda_ophyd.capture.armstate import Arm
 from panda_ophyd.capture.backlog import IN_FLIGHT_BYTES
 from panda_ophyd.capture.pipeline import DRAIN_TIMEOUT, FLUSH_PERIOD, Capture
 from panda_ophyd.capture.result import CaptureResult
 from panda_ophyd.capture.rows import Meanings
+from panda_ophyd.capture.watch import LOST_AFTER, Describe, Phase, Standstill, Watch
 from panda_ophyd.verdict import AcquisitionRecord, Verdict
 from panda_ophyd.writers import CHUNK_ROWS, FileOptions
 
 __all__ = [
     "ARM_TIMEOUT",
     "CHUNK_ROWS",
+    "DISARM_TIMEOUT",
     "DRAIN_TIMEOUT",
     "FLUSH_PERIOD",
     "IN_FLIGHT_BYTES",
+    "LOST_AFTER",
     "AcquisitionRecord",
+    "Arm",
+    "Arming",
     "Capture",
     "CaptureResult",
+    "Describe",
     "FileOptions",
     "Meanings",
+    "PcapState",
+    "Phase",
+    "Standstill",
     "Verdict",
+    "Watch",
     "arm",
     "disarm",
+    "pcap_state",
     "readers_counted",
     "readers_now",
 ]

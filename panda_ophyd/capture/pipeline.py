@@ -163,6 +163,10 @@ class Capture:
         """
         self._owed += 1
 
+    def fail(self, failure: Exception) -> None:
+        """Count the capture as failed, for a reason that is known elsewhere; rows are kept."""
+        self._fail(failure)
+
     async def settled(self, received: int, *, timeout: float) -> None:
         """Return when so many rows came, or no more will, and all are flushed; or after so long."""
         with contextlib.suppress(TimeoutError):

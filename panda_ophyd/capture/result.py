@@ -142,6 +142,7 @@ class Acquisition:
             reason=record.end_reason,
             samples_sent=record.sent,
             samples_written=record.rows,
+            suspect_row=record.suspect.start if record.suspect else None,
         )
 
 

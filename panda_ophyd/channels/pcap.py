@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
-from panda_ophyd.capture import arm, disarm
+from panda_ophyd.capture import Arming
 from panda_ophyd.channels.base import INVALID_ALARM, ChannelInfo, Update
 from panda_ophyd.channels.fields import Queried
 from panda_ophyd.control import AssignTable
-from panda_ophyd.errors import FieldValueError, PandaError, PandaTimeoutError
+from panda_ophyd.errors import FieldValueError, PandaError
 from panda_ophyd.session import PandaSession
-
-DISARM_TIMEOUT = 5.0
-"""Seconds for an acquisition to end after DISARM; hardware takes 0.1 s (protocol.md 7.3)."""
-
-DISARM_POLL = 0.01
-"""Seconds between two questions whether it has."""
 
 ARM_WORDS: Mapping[str, bool] = {
     "True": True,
@@ -33,29 +26,50 @@ ARM_WORDS: Mapping[str, bool] = {
 """What plans written for the EPICS route put to ``pcap.arm``. Source: flyscan.md 4.3."""
 
 
+class Receiver(Protocol):
+    """Who gets the rows, as far as arming has to know."""
+
+    arming: Arming
+    """PCAP, as this program arms it."""
+
+    @property
+    def readers(self) -> int:
+        """How many data clients of ours have to be counted before ARM."""
+        ...
+
+    async def check(self) -> None:
+        """Refuse to be armed, by raising why."""
+        ...
+
+    def accepted(self) -> None:
+        """Note that ARM was accepted: an acquisition will come and end."""
+        ...
+
+    def stopping(self) -> None:
+        """Note that this program disarms."""
+        ...
+
+    async def drained(self) -> None:
+        """Wait for the END of what was disarmed, and for its rows."""
+        ...
+
+
 class ArmChannel:
     """``pcap.arm``: True arms PCAP and returns when it is armed, False disarms it.
 
-    Arming when an acquisition is under way does nothing, so that a second prepare in
+    Arming when our acquisition is under way does nothing, so that a second prepare in
     one stage goes on with the first's. Source: flyscan.md 4.2.
 
     Args:
         session: the box.
-        readers: how many data clients of ours have to be counted before ARM.
-        armed: called when ARM was accepted: an acquisition will come and end.
+        receiver: who gets the rows.
     """
 
     info = ChannelInfo(kind=bool, description="Arm or disarm position capture")
 
-    def __init__(
-        self,
-        session: PandaSession,
-        readers: Callable[[], int],
-        armed: Callable[[], None] = lambda: None,
-    ) -> None:
+    def __init__(self, session: PandaSession, receiver: Receiver) -> None:
         self._session = session
-        self._readers = readers
-        self._armed = armed
+        self._receiver = receiver
         self._setpoint = False
 
     @property
@@ -85,21 +99,19 @@ class ArmChannel:
             reason = f"it is one of {list(ARM_WORDS)}"
             raise FieldValueError("*PCAP.ARM", value, reason)
         self._session.poller.expect()
-        if not wanted:
-            await disarm(self._session.client)
-            await self._ended()
-        elif not (await self.get()).value:
-            await arm(self._session.client, readers=self._readers())
-            self._armed()
+        if wanted:
+            await self._arm()
+        else:
+            self._receiver.stopping()
+            await self._receiver.arming.disarm()
+            await self._receiver.drained()
         self._setpoint = wanted
 
-    async def _ended(self) -> None:
-        deadline = time.monotonic() + DISARM_TIMEOUT
-        while (await self.get()).value:
-            if time.monotonic() > deadline:
-                msg = f"{self.source}: still capturing {DISARM_TIMEOUT:g} s after it was disarmed"
-                raise PandaTimeoutError(msg)
-            await asyncio.sleep(DISARM_POLL)
+    async def _arm(self) -> None:
+        receiver = self._receiver
+        if not (receiver.arming.maybe_armed and (await self.get()).value):
+            await receiver.check()
+        await receiver.arming.arm(readers=receiver.readers, accepted=receiver.accepted)
 
     async def setpoint(self) -> bool:
         """Return what was last asked for."""

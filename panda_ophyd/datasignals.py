@@ -1,0 +1,229 @@
+"""The signals of the `data` block: what each is, what may be put to it, what a reconnection keeps.
+
+What they do together is `panda_ophyd.datablock`'s. Source: flyscan.md 4.3 to 4.6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ophyd_async.fastcs.panda import DatasetTable, PandaCaptureMode
+
+from panda_ophyd.channels import ChannelInfo, SoftChannel
+from panda_ophyd.destination import is_writable_directory, make_directory
+from panda_ophyd.errors import FieldValueError
+from panda_ophyd.fields.codecs import INT_LIMITS, UINT_MAX, float_codec, int_codec
+
+DEFAULT_FLUSH_PERIOD = 1.0
+"""Seconds; what the IOC starts with. 0, as ophyd-async sets it, means as soon as may be."""
+
+DEFAULT_STALL_TIMEOUT = 10.0
+"""Seconds beyond the expected time of a row, unless told otherwise; upstream's default too."""
+
+CARRIED = (
+    "hdf_directory",
+    "hdf_file_name",
+    "create_directory",
+    "num_capture",
+    "capture_mode",
+    "flush_period",
+    "stall_timeout",
+    "waive",
+)
+"""Settings that a reconnection does not change."""
+
+
+class DataSignals:
+    """The channels of the `data` block.
+
+    Args:
+        source: URI of the block, ``panda://host/DATA``.
+
+    Attributes:
+        channels: by signal name.
+        dataset_channels: the ``_dataset`` signal of every field that can be captured.
+        documented: rows as documents count them: held back from prepare to kickoff, because
+            upstream counts what was asked for from the rows there are at kickoff
+            (flyscan.md 4.7, i22).
+    """
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self.dataset_channels: dict[str, SoftChannel[str]] = {}
+        modes = tuple(str(mode.value) for mode in PandaCaptureMode)
+        self.hdf_directory = self._soft(
+            "hdf_directory", str, "", self._put_directory, description="Where the file goes"
+        )
+        self.hdf_file_name = self._soft(
+            "hdf_file_name", str, "", self._put_file_name, description="Name of the file"
+        )
+        self.create_directory = self._soft(
+            "create_directory",
+            int,
+            0,
+            _number(source, "CREATE_DIRECTORY", *INT_LIMITS),
+            description="Levels of directory to create",
+        )
+        self.num_capture = self._soft(
+            "num_capture",
+            int,
+            0,
+            _number(source, "NUM_CAPTURE", 0, UINT_MAX),
+            description="Rows to capture, 0 for all of them",
+        )
+        self.capture_mode = self._soft(
+            "capture_mode",
+            str,
+            PandaCaptureMode.FIRST_N.value,
+            self._put_mode,
+            PandaCaptureMode,
+            choices=modes,
+            description="Which rows to keep",
+        )
+        self.flush_period = self._soft(
+            "flush_period",
+            float,
+            DEFAULT_FLUSH_PERIOD,
+            _seconds(source, "FLUSH_PERIOD"),
+            units="s",
+            description="Time between flushes, 0 for as soon as may be",
+        )
+        self.stall_timeout = self._soft(
+            "stall_timeout",
+            float,
+            DEFAULT_STALL_TIMEOUT,
+            _seconds(source, "STALL_TIMEOUT"),
+            units="s",
+            description="How late a row may be before the scan fails, 0 for ever",
+        )
+        self.waive = self._soft(
+            "waive", str, "", self._put_waive, description="Pre-flight checks not to make"
+        )
+        self.capturing = self._soft(
+            "capture", bool, False, self._put_capture, description="File open"
+        )
+        self.directory_exists = self._read_only(
+            "directory_exists", bool, False, "The directory is there and can be written to"
+        )
+        self.full_file_path = self._read_only(
+            "hdf_full_file_path", str, "", "The file written to last"
+        )
+        self.num_captured = self._read_only("num_captured", int, 0, "Rows flushed to the file")
+        self.num_received = self._read_only("num_received", int, 0, "Rows received from the PandA")
+        self.documented = self._read_only("num_captured", int, 0, "Rows that documents may name")
+        self.status = self._read_only("status", str, "OK", "How the capture is doing")
+        self.verdict = self._read_only("verdict", str, "", "What became of the last capture")
+        self.datasets = SoftChannel(
+            f"{source}.DATASETS",
+            ChannelInfo(
+                kind="table", datatype=DatasetTable, description="Datasets the next file will hold"
+            ),
+            {"name": list[str](), "dtype": list[str]()},
+            on_get=self._datasets_now,
+            writable=False,
+        )
+        self.channels: Mapping[str, SoftChannel[Any]] = {
+            "hdf_directory": self.hdf_directory,
+            "hdf_file_name": self.hdf_file_name,
+            "create_directory": self.create_directory,
+            "num_capture": self.num_capture,
+            "capture_mode": self.capture_mode,
+            "flush_period": self.flush_period,
+            "stall_timeout": self.stall_timeout,
+            "waive": self.waive,
+            "capture": self.capturing,
+            "directory_exists": self.directory_exists,
+            "hdf_full_file_path": self.full_file_path,
+            "num_captured": self.num_captured,
+            "num_received": self.num_received,
+            "status": self.status,
+            "verdict": self.verdict,
+            "datasets": self.datasets,
+        }
+
+    async def _put_capture(self, value: Any) -> bool:
+        raise NotImplementedError
+
+    async def _datasets_now(self) -> dict[str, list[str]]:
+        raise NotImplementedError
+
+    def adopt(self, former: DataSignals) -> None:
+        """Take over the settings of the session before."""
+        for name in CARRIED:
+            self.channels[name].show(former.channels[name].value)
+        for field, channel in former.dataset_channels.items():
+            if field in self.dataset_channels:
+                self.dataset_channels[field].show(channel.value)
+
+    def _soft(
+        self,
+        name: str,
+        kind: type,
+        initial: Any,
+        on_put: Callable[[Any], Any] | None = None,
+        datatype: type[Any] | None = None,
+        **info: Any,
+    ) -> SoftChannel[Any]:
+        return SoftChannel(
+            f"{self._source}.{name.upper()}",
+            ChannelInfo(kind=kind, datatype=datatype, **info),
+            initial,
+            on_put=on_put,
+        )
+
+    def _read_only(self, name: str, kind: type, initial: Any, description: str) -> SoftChannel[Any]:
+        return SoftChannel(
+            f"{self._source}.{name.upper()}",
+            ChannelInfo(kind=kind, description=description),
+            initial,
+            writable=False,
+        )
+
+    async def _put_directory(self, value: Any) -> str:
+        directory = Path(str(value))
+        self.directory_exists.show(False)
+        make_directory(directory, self.create_directory.value)
+        self.directory_exists.show(is_writable_directory(directory))
+        return str(value)
+
+    async def _put_file_name(self, value: Any) -> str:
+        name = str(value)
+        if "/" in name:
+            raise FieldValueError(
+                f"{self._source}.HDF_FILE_NAME", value, "it names a directory too"
+            )
+        return name
+
+    async def _put_mode(self, value: Any) -> str:
+        mode = str(getattr(value, "value", value))
+        choices = [str(m.value) for m in PandaCaptureMode]
+        if mode not in choices:
+            reason = f"it is one of {choices}"
+            raise FieldValueError(f"{self._source}.CAPTURE_MODE", value, reason)
+        if mode == PandaCaptureMode.LAST_N.value:
+            reason = "keeping only the last rows is not built yet; use FIRST_N or FOREVER"
+            raise FieldValueError(f"{self._source}.CAPTURE_MODE", value, reason)
+        return mode
+
+    async def _put_waive(self, value: Any) -> str:
+        return str(value)
+
+
+def _number(source: str, name: str, low: int, high: int) -> Callable[[Any], Awaitable[int]]:
+    codec = int_codec(f"{source}.{name}", low, high)
+
+    async def put(value: Any) -> int:
+        return int(codec.encode(value))
+
+    return put
+
+
+def _seconds(source: str, name: str) -> Callable[[Any], Awaitable[float]]:
+    codec = float_codec(f"{source}.{name}", low=0.0)
+
+    async def put(value: Any) -> float:
+        return float(codec.encode(value))
+
+    return put
