@@ -37,6 +37,7 @@ from panda_ophyd import (
 from panda_ophyd import cli as command_line
 from panda_ophyd.capture import arm
 from panda_ophyd.client import CaptureStream
+from panda_ophyd.errors import StallError
 from panda_simulator import Simulator, serve_in_thread
 from panda_simulator.faults import FAULTS
 
@@ -470,7 +471,7 @@ async def fly(panda: HDFPanda, rows: int = 200) -> None:
             "ended with 'Ok' after 100 rows of the 200 that were asked for: PCAP.ENABLE fell",
         ),
         ("someone-else:sample=100", CaptureError, "somebody else disarmed it; rows from row 1"),
-        ("no-start", CaptureError, "rows, 0 of them came"),
+        ("no-start", StallError, "no row for 1"),
         (
             "someone-else:before=*PCAP.ARM=,command=COUNTER1.OUT.CAPTURE=Min",
             CaptureError,

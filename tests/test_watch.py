@@ -162,6 +162,7 @@ async def test_the_verdict_is_a_signal_and_a_value(armed):
     await armed.unstage()
     told = "complete: 2 rows of 1 acquisition, ended Disarmed"
     assert await armed.data.verdict.get_value() == str(armed.verdict) == told
+    assert armed.verdict is not None
     assert armed.verdict.complete
 
 
