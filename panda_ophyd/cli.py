@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import signal
 import time
 from collections.abc import Coroutine
@@ -24,6 +25,7 @@ from panda_ophyd.capture import (
     readers_counted,
     readers_now,
 )
+from panda_ophyd.check import State, check_file
 from panda_ophyd.client import PandaAddress, PandaClient
 from panda_ophyd.control import Err, Lines, Ok, Query
 from panda_ophyd.errors import CaptureError, CommandError, PandaError
@@ -320,6 +322,24 @@ def capture(
         )
 
     run(work())
+
+
+@app.command()
+def check(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE.h5...", help="Files to judge.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object for each.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Make sure that all rows are there; do not read them.")
+    ] = False,
+) -> None:
+    """Judge files from what they hold: status 0 only if all of them are good."""
+    good = True
+    for path in files:
+        report = check_file(path, thorough=not quick)
+        good &= report.state is State.GOOD
+        print(json.dumps(report.to_json()) if as_json else report)  # noqa: T201
+    if not good:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -230,7 +230,12 @@ class TestAcquisitions:
         assert result.rate >= 0
         assert capture.status == "Closed with 5 rows"
         attributes = holds(path, range(5), ("bits", "time"))
+        made_by = {n: attributes.pop(n) for n in list(attributes) if n.startswith("writer_")}
+        assert made_by.keys() == {"writer_host", "writer_pid", "writer_started"}
+        assert attributes.pop("creator").startswith("panda-ophyd ")
+        assert attributes.pop("file_time").endswith("+00:00")
         assert attributes == {
+            "NX_class": "NXroot",
             "arm_time": "2026-11-22T08:08:30.721304877Z",
             "start_time": "2026-11-22T08:08:30.727790791Z",
             "hw_time_offset_ns": -12,
@@ -241,6 +246,10 @@ class TestAcquisitions:
             "rows": 5,
             "suspect_row": -1,
             "suspect_stop": -1,
+            "samples_sent": 5,
+            "samples_received": 5,
+            "samples_discarded": 0,
+            "samples_missed": 0,
             "default": "entry",
         }
 

@@ -70,7 +70,7 @@ class Capture:
         on_failure: called on the loop with the first failure.
         options: how the rows are kept.
         meanings: what the box says of its fields, for the attributes of the datasets.
-        writer: makes the writer.
+        writer: makes the writer; None: `Hdf5Writer`, with the options.
 
     Attributes:
         path: the file.
@@ -95,7 +95,7 @@ class Capture:
         on_failure: Callable[[Exception], object] | None = None,
         options: FileOptions = FileOptions(),  # noqa: B008  frozen
         meanings: Meanings = NO_MEANINGS,
-        writer: Callable[[], Writer] = Hdf5Writer,
+        writer: Callable[[], Writer] | None = None,
     ) -> None:
         self.path = path
         self.received = 0
@@ -109,7 +109,7 @@ class Capture:
         self._bulletin = Bulletin()
         self._stream = CaptureStream(address)
         self._store = Store(
-            writer(),
+            writer() if writer else Hdf5Writer(options),
             FileRows(self._names, options, meanings),
             options.chunk,
             flush_period,

@@ -208,7 +208,7 @@ class FileRows:
             if decoder.record[key] == _INT64 and column.capture == "Value"
         }
         field = preferred_stamp(stamps)
-        if not self._options.time:
+        if not self._options.time or self._options.plain:
             self.time = "none: not asked for"
         elif field is None:
             self.time = f"none: no timestamp is captured; set PCAP.{STAMPS[0]} to Value"

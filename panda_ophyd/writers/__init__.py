@@ -17,7 +17,9 @@ from panda_ophyd.writers.base import (
     check_dataset_names,
     free_name,
 )
+from panda_ophyd.writers.evidence import Evidence, Hand, Maker, Unreadable
 from panda_ophyd.writers.hdf5 import Hdf5Writer
+from panda_ophyd.writers.hdf5_examination import examine
 
 WRITERS: Mapping[str, type[Writer]] = {Hdf5Writer.mimetype: Hdf5Writer}
 """Mimetype as announced in documents to the class that writes it."""
@@ -29,11 +31,16 @@ __all__ = [
     "AcquisitionRecord",
     "Attribute",
     "Dataset",
+    "Evidence",
     "FileOptions",
+    "Hand",
     "Hdf5Writer",
+    "Maker",
     "Role",
+    "Unreadable",
     "Verdict",
     "Writer",
     "check_dataset_names",
+    "examine",
     "free_name",
 ]

@@ -77,12 +77,15 @@ class FileOptions:
             one, in place of the system clock: for several PandAs on one such clock.
         bits: whether captured words of bits are also unpacked, each named bit into a
             dataset of booleans under its own name.
+        plain: nothing but datasets at the root and attributes: no groups, no absolute
+            times. For readers that take whatever is at the root for a captured column.
     """
 
     chunk: int = CHUNK_ROWS
     time: bool = True
     hardware_time: bool = False
     bits: bool = False
+    plain: bool = False
 
     def __post_init__(self) -> None:
         if self.chunk < 1:

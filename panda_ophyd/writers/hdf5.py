@@ -28,7 +28,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import h5py
-import numpy as np
 from numpy.typing import NDArray
 from typing_extensions import override
 
@@ -38,21 +37,13 @@ from panda_ophyd.writers.base import (
     AcquisitionRecord,
     Attribute,
     Dataset,
+    FileOptions,
     Verdict,
     Writer,
     check_dataset_names,
-    free_name,
 )
-from panda_ophyd.writers.hdf5_acquisitions import (
-    REASON_BYTES,
-    fixed,
-    make_acquisitions,
-    put_acquisition,
-)
-from panda_ophyd.writers.nexus import DATA, ENTRY, default_plot
-
-PROBLEM_BYTES = 512
-"""Room for what is wrong, in one line."""
+from panda_ophyd.writers.hdf5_acquisitions import put_acquisition
+from panda_ophyd.writers.hdf5_entry import identify, make_entry, promise, pronounce
 
 RESERVE_BYTES = 32 * 1024 * 1024
 """Disk space left alone: chunk indexes, attributes, and other writers between two looks."""
@@ -69,7 +60,11 @@ _ADVICE: dict[type[OSError], str] = {
 
 
 class Hdf5Writer(Writer):
-    """Write one HDF5 file; read it meanwhile with ``h5py.File(path, swmr=True)``."""
+    """Write one HDF5 file; read it meanwhile with ``h5py.File(path, swmr=True)``.
+
+    Args:
+        options: how the rows are kept.
+    """
 
     mimetype: ClassVar[str] = "application/x-hdf5"
     suffix: ClassVar[str] = ".h5"
@@ -77,7 +72,8 @@ class Hdf5Writer(Writer):
     _unclosed: ClassVar[list[tuple[h5py.File, dict[str, h5py.Dataset]]]] = []
     """Files that could not be flushed: neither closed nor left to the garbage collector."""
 
-    def __init__(self) -> None:
+    def __init__(self, options: FileOptions = FileOptions()) -> None:  # noqa: B008  frozen
+        self._options = options
         self._path = Path()
         self._file: h5py.File | None = None
         self._datasets: dict[str, h5py.Dataset] = {}
@@ -110,7 +106,8 @@ class Hdf5Writer(Writer):
         with self._blamed("cannot take the datasets"):
             for name, value in attributes.items():
                 file.attrs[name] = value
-            _promise(file)
+            identify(file)
+            promise(file)
             for dataset in datasets:
                 made = file.create_dataset(
                     dataset.name,
@@ -122,14 +119,17 @@ class Hdf5Writer(Writer):
                 for name, value in dataset.attributes.items():
                     made.attrs[name] = value
                 self._datasets[dataset.name] = made
-            self._acquisitions = _make_entry(file, datasets)
+            if not self._options.plain:
+                self._acquisitions = make_entry(file, datasets)
             file.swmr_mode = True
 
     @override
     def record(self, number: int, acquisition: AcquisitionRecord) -> None:
         self._opened()
-        if self._acquisitions is None:
-            raise WriterError(self._path, "has no table of acquisitions yet")
+        if not self._datasets:
+            raise WriterError(self._path, "has no datasets yet")
+        if self._acquisitions is None:  # not asked for
+            return
         with self._blamed(f"cannot take what is known of acquisition {number + 1}"):
             put_acquisition(self._acquisitions, number, acquisition)
             self._acquisitions.flush()
@@ -172,7 +172,7 @@ class Hdf5Writer(Writer):
             try:
                 self._synchronise()
                 if datasets:
-                    _pronounce(file, verdict)
+                    pronounce(file, verdict)
             finally:
                 file.close()
 
@@ -240,45 +240,6 @@ class Hdf5Writer(Writer):
             yield
         except _FAILURES as failure:
             raise WriterError(self._path, f"{what}: {_cause(failure)}") from failure
-
-
-def _make_entry(file: h5py.File, datasets: Sequence[Dataset]) -> h5py.Dataset:
-    """Make the NeXus side of the file and return its table of acquisitions."""
-    name = free_name(ENTRY, {dataset.name for dataset in datasets})
-    file.attrs["default"] = name
-    entry = file.create_group(name)
-    entry.attrs["NX_class"] = "NXentry"
-    entry.attrs["default"] = DATA
-    data = entry.create_group(DATA)
-    plot = default_plot(datasets)
-    for attribute, value in plot.attributes.items():
-        data.attrs[attribute] = value
-    for link, dataset in plot.links.items():
-        data[link] = file[dataset]
-    return make_acquisitions(entry)
-
-
-def _promise(file: h5py.File) -> None:
-    """Make the attributes that `_pronounce` will change."""
-    for name, value in _said(DIED).items():
-        file.attrs[name] = value
-
-
-def _pronounce(file: h5py.File, verdict: Verdict) -> None:
-    for name, value in _said(verdict).items():
-        file.attrs.modify(name, value)
-
-
-def _said(verdict: Verdict) -> dict[str, NDArray[np.bytes_] | np.generic]:
-    """Return a verdict as attributes whose size does not depend on what it says."""
-    return {
-        "complete": np.bool_(verdict.complete),
-        "rows": np.int64(verdict.rows),
-        "suspect_row": np.int64(verdict.suspect_row),
-        "suspect_stop": np.int64(verdict.suspect_stop),
-        "end_reason": fixed(verdict.end_reason, REASON_BYTES),
-        "problem": fixed("; ".join(verdict.problems), PROBLEM_BYTES),
-    }
 
 
 def _cause(failure: BaseException) -> str:

@@ -19,6 +19,7 @@ class Dataset:
     attrs: AttributeManager
     chunks: tuple[int, ...]  # None if not chunked, but all of ours are
     dtype: np.dtype[Any]
+    id: Any
     maxshape: tuple[int | None, ...]
     name: str
     shape: tuple[int, ...]
@@ -41,10 +42,14 @@ class Group:
         self,
         name: str,
         *,
-        shape: tuple[int, ...],
-        maxshape: tuple[int | None, ...],
-        chunks: tuple[int, ...],
-        dtype: DTypeLike,
+        shape: tuple[int, ...] | None = ...,
+        maxshape: tuple[int | None, ...] | None = ...,
+        chunks: tuple[int, ...] | None = ...,
+        dtype: DTypeLike = ...,
+        data: ArrayLike = ...,
+        compression: str | int | None = ...,
+        compression_opts: object = ...,
+        shuffle: bool | None = ...,
     ) -> Dataset: ...
     def create_group(self, name: str) -> Group: ...
     def get(self, name: str) -> Dataset | Group | None: ...
@@ -55,7 +60,7 @@ class File(Group):
     def __init__(
         self,
         name: str | PathLike[str],
-        mode: Literal["r", "w"] = ...,
+        mode: Literal["r", "r+", "w"] = ...,
         *,
         libver: Literal["latest"] | None = ...,
         swmr: bool = ...,
