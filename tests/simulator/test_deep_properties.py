@@ -18,9 +18,23 @@ LAST = 240
 MORE = 1 << 31
 STROBES = {"SET", "SETP", "FORCE_SET", "FORCE_RST", "ARM", "DISARM", "START_WRITE"}
 SELDOM = {"FUNC", "BITS", "ENCODING", "PROTOCOL", "MODE"}
-BLOCKS = (
-    "BITS CALC CLOCK COUNTER DIV FILTER LUT PCAP PCOMP PGEN POSENC PULSE QDEC SEQ SRGATE"
-).split()
+BLOCKS = [
+    "BITS",
+    "CALC",
+    "CLOCK",
+    "COUNTER",
+    "DIV",
+    "FILTER",
+    "LUT",
+    "PCAP",
+    "PCOMP",
+    "PGEN",
+    "POSENC",
+    "PULSE",
+    "QDEC",
+    "SEQ",
+    "SRGATE",
+]
 REACHED: dict[str, dict[str, set[int]]] = {
     "CLOCK": {"OUT": {0, 1}},
     "COUNTER": {"CARRY": {0, 1}},
