@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from panda_simulator.behaviours import EMPTY, Stretch, Track, sum_of_floors
+import numpy as np
+from numpy.typing import NDArray
+
+from panda_simulator.behaviours import EMPTY, Stretch, Stretches, Track, look_up, sum_of_floors
 from panda_simulator.clock import TICKS_PER_SECOND
 from panda_simulator.motion import ONE, Motion, Piece, to_fixed, to_float
 
@@ -38,7 +41,7 @@ class Encoder:
         if not self._gain:
             raise ValueError(f"an encoder needs counts: counts_per_unit is {counts_per_unit}")
         self._offset = (to_fixed(offset) << _FRACTION) + _HALF
-        self._pieces = motion.pieces
+        self._pieces: list[Piece] = motion.pieces
         self._scaled = motion.scaled(self._gain, self._offset)
         self._first, self._last, self._piece = self._scaled.span(0)
 
@@ -87,6 +90,29 @@ class Encoder:
             lowest, highest = sorted((piece.at(begin) >> _SHIFT, piece.at(end - 1) >> _SHIFT))
             whole = whole.joined(Stretch(self._total(piece, begin, end), lowest, highest))
         return whole
+
+    def look_up(self, ticks: NDArray[np.int64]) -> NDArray[np.int64] | None:
+        """Return the counts at some ticks (stretches.look_up)."""
+        first = int(ticks.min())
+        begin, start, speed, bend = self._piece_at(first)
+        if ticks.max() > self._last:
+            return None
+        # numbers of any size, one by one, but without a call for each
+        t = (ticks - begin).astype(object)
+        return (start + (speed + bend * t) * t >> _SHIFT).astype(np.int64)
+
+    def add_up_all(self, first: NDArray[np.int64], last: NDArray[np.int64]) -> Stretches | None:
+        """Add up stretches (stretches.add_up_all)."""
+        begin, start, speed, bend = self._piece_at(int(first.min()))
+        if bend or last.max() - 1 > self._last:
+            return None
+        spans = zip(first.tolist(), last.tolist(), strict=True)
+        totals = [
+            sum_of_floors(end - tick, start + speed * (tick - begin), speed, 1 << _SHIFT)
+            for tick, end in spans
+        ]
+        ends = look_up(self, first), look_up(self, last - 1)
+        return Stretches(totals, np.minimum(*ends), np.maximum(*ends))
 
     def _total(self, piece: Piece, begin: int, end: int) -> int:
         if not piece.bend:

@@ -27,6 +27,7 @@ from panda_simulator.behaviours.filter import Filter
 from panda_simulator.behaviours.fmc import Fmc24vIn, Fmc24vOut
 from panda_simulator.behaviours.frames import CaptureBus
 from panda_simulator.behaviours.inenc import Inenc
+from panda_simulator.behaviours.lookups import MARKS
 from panda_simulator.behaviours.lut import Lut
 from panda_simulator.behaviours.outenc import Outenc
 from panda_simulator.behaviours.pcap import OVERFLOW, TOO_CLOSE, Pcap
@@ -45,7 +46,15 @@ from panda_simulator.behaviours.pulse import Pulse
 from panda_simulator.behaviours.qdec import Qdec
 from panda_simulator.behaviours.seq import Seq
 from panda_simulator.behaviours.srgate import Srgate
-from panda_simulator.behaviours.stretches import EMPTY, Stretch, Track, add_up, sum_of_floors
+from panda_simulator.behaviours.stretches import (
+    EMPTY,
+    Stretch,
+    Stretches,
+    Track,
+    add_up,
+    look_up,
+    sum_of_floors,
+)
 
 BEHAVIOURS: dict[str, Callable[[], Behaviour]] = {
     "BITS": Bits,
@@ -80,6 +89,7 @@ __all__ = [
     "ANYWHERE",
     "BEHAVIOURS",
     "EMPTY",
+    "MARKS",
     "OVERFLOW",
     "TOO_CLOSE",
     "Backlog",
@@ -97,10 +107,12 @@ __all__ = [
     "RegisterFile",
     "Step",
     "Stretch",
+    "Stretches",
     "TableBlock",
     "Track",
     "Watcher",
     "add_up",
+    "look_up",
     "signed",
     "sum_of_floors",
 ]

@@ -12,6 +12,7 @@ from typing import Protocol
 from typing_extensions import override
 
 from panda_simulator.behaviours.base import HIGHEST, LOWEST, MASK
+from panda_simulator.behaviours.lookups import COMPLETE, ComputedBits, Lookups, Marks
 from panda_simulator.behaviours.stretches import Track, add_up
 
 VALUE, DIFF, SUM_LOW, SUM_HIGH, MIN, MAX, SQUARES_LOW, SQUARES_MIDDLE, SQUARES_HIGH = range(9)
@@ -23,6 +24,7 @@ _BITS = 7
 _SQUARES = frozenset((SQUARES_LOW, SQUARES_MIDDLE, SQUARES_HIGH))
 _ADDED_UP = frozenset((SUM_LOW, SUM_HIGH, MIN, MAX, *_SQUARES))
 _NONE = frozenset[int]()
+_SUM_BITS = {SUM_LOW: 0, SUM_HIGH: 32}
 
 
 class CaptureBus(Protocol):
@@ -37,7 +39,10 @@ class CaptureBus(Protocol):
         ...
 
     def bits(self, word: int, tick: int) -> int:
-        """Return bits 32·word … 32·word + 31 of the bit bus at the tick, unsigned."""
+        """Return bits 32·word … 32·word + 31 of the bit bus at the tick, unsigned.
+
+        A bus with tracks may leave out those that its `lit` puts in (lookups.ComputedBits).
+        """
         ...
 
 
@@ -125,6 +130,8 @@ class Plan:
 
     def __init__(self, entries: Sequence[int], bus: CaptureBus) -> None:
         self.length = len(entries)
+        self.lookups = Lookups(bus.track, bus) if isinstance(bus, ComputedBits) else None
+        """None if nothing is to be looked up."""
         self.values: list[tuple[int, int]] = []
         """Place among the words, and position."""
         self.differences: list[tuple[int, Channel]] = []
@@ -153,13 +160,35 @@ class Plan:
         """Positions of which every change matters."""
         self.following = [channels[index] for index in sorted(self.followed)]
         self.tracking = [one for one in self.channels if isinstance(one, TrackChannel)]
+        self.counting = [one for one in self.channels if not isinstance(one, TrackChannel)]
         for place, index, mode in parts:
             if index >= EXTENSION_BUS:
                 self._extension(place, index - EXTENSION_BUS)
             elif mode == VALUE:
-                self.values.append((place, index))
+                self._value(place, index)
             else:
                 self._position(place, channels[index], mode)
+                if isinstance(channels[index], TrackChannel):
+                    self._track(place, index, mode)
+        if self.lookups and not self.lookups.complete_with(self.bits):
+            self.lookups = None
+
+    def _value(self, place: int, index: int) -> None:
+        words = self.lookups.of(index) if self.lookups else None
+        if words:
+            words.values.append(place)
+        else:
+            self.values.append((place, index))
+
+    def _track(self, place: int, index: int, mode: int) -> None:
+        words = self.lookups.of(index) if self.lookups else None
+        if words is None:
+            return
+        places = {DIFF: words.differences, MIN: words.lowest, MAX: words.highest}
+        if mode in places:
+            places[mode].append(place)
+        elif mode in _SUM_BITS:
+            words.sums.append((place, _SUM_BITS[mode]))
 
     def _position(self, place: int, channel: Channel, mode: int) -> None:
         numbers = {DIFF: self.differences, MIN: self.lowest, MAX: self.highest}
@@ -187,7 +216,7 @@ class Plan:
 
 def _channel(bus: CaptureBus, index: int, modes: set[int]) -> Channel:
     squared = not _SQUARES.isdisjoint(modes)
-    track = None if squared or _ADDED_UP.isdisjoint(modes) else bus.track(index)
+    track = None if squared else bus.track(index)
     return TrackChannel(bus, index, track) if track else Channel(bus, index, squared=squared)
 
 
@@ -197,6 +226,7 @@ class Frame:
     def __init__(self, entries: Sequence[int], bus: CaptureBus) -> None:
         self._bus = bus
         self._plan = Plan(entries, bus)
+        self.lookups = self._plan.lookups
         self.watched = _NONE
         self._gate = 0
         self.clear()
@@ -211,6 +241,10 @@ class Frame:
         self._start_time = self._end_time = -1
         self._duration = 0
         self._counted_to = 0
+        self._opened = self._closed = 0
+        self._whole = self.lookups is not None
+        """Whether tracks are added up when the sample leaves: from one rise of the gate to its
+        fall."""
         for channel in self._plan.channels:
             channel.clear()
 
@@ -232,12 +266,23 @@ class Frame:
 
     def settle(self, tick: int) -> None:
         """Add up tracks before this tick, as they are about to be others."""
+        self._split()
         if self._gate:
             for channel in self._plan.tracking:
                 channel.settle(tick)
 
-    def capture(self, tick: int, level: int, time: int, shift: int) -> list[int]:
-        """End the frame with a capture and begin the next; return the sample's words.
+    def _split(self) -> None:
+        """Add up tracks now, as the gate rises again or they are about to be others."""
+        if not (self._whole and self._opened):
+            return
+        self._whole = False
+        for channel in self._plan.tracking:
+            channel.open(self._opened)
+            if self._closed:
+                channel.close(self._closed)
+
+    def capture(self, tick: int, level: int, time: int, shift: int) -> tuple[list[int], Marks]:
+        """End the frame with a capture and begin the next; return the sample's words and marks.
 
         Args:
             tick: of the capture, which belongs to the new frame.
@@ -250,10 +295,15 @@ class Frame:
         elif level:
             self._end_time = time
         words = self._words(tick, time, shift)
+        marks = COMPLETE
+        if self._whole:
+            marks = tick, self._opened, self._closed, shift
+        elif self.lookups:
+            marks = tick, 0, 0, 0
         self._begin()
         if level:
             self._open(tick, time)
-        return words
+        return words, marks
 
     def _open(self, tick: int, time: int) -> None:
         self._gate = 1
@@ -261,7 +311,10 @@ class Frame:
         if self._start_time < 0:
             self._start_time = time
         self._counted_to = tick
-        for channel in self._plan.channels:
+        self._split()
+        if self._whole:
+            self._opened = tick
+        for channel in self._plan.counting if self._whole else self._plan.channels:
             channel.open(tick)
 
     def _close(self, tick: int, time: int) -> None:
@@ -269,7 +322,9 @@ class Frame:
         self.watched = _NONE
         self._end_time = time
         self._duration += tick - self._counted_to
-        for channel in self._plan.channels:
+        if self._whole:
+            self._closed = tick
+        for channel in self._plan.counting if self._whole else self._plan.channels:
             channel.close(tick)
 
     def _words(self, tick: int, time: int, shift: int) -> list[int]:

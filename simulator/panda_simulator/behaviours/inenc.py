@@ -15,8 +15,19 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from panda_simulator.behaviours.base import HIGHEST, LOWEST, MASK, Outputs, Step, signed
-from panda_simulator.behaviours.stretches import EMPTY, Stretch, Track, add_up
+from panda_simulator.behaviours.stretches import (
+    EMPTY,
+    Stretch,
+    Stretches,
+    Track,
+    add_up,
+    add_up_all,
+    look_up,
+)
 
 QUADRATURE, SSI, BISS, ENDAT = range(4)
 _LINKUP_ERROR, _TIMEOUT, _NOT_IMPLEMENTED = 1, 2, 5
@@ -168,6 +179,11 @@ class Inenc:
             return 0, 0
         return _LINES[self._track.at(tick) & 3]
 
+    def rests(self, tick: int) -> bool:
+        """Tell whether lines and VAL stay for ever what they are at a tick, as things are."""
+        raw = self._track.at(tick)
+        return tick >= self._now.since and self._track.leaves(tick, raw, raw) is None
+
     def at(self, tick: int) -> int:
         """Return VAL (Track.at)."""
         reading = self._now
@@ -176,6 +192,26 @@ class Inenc:
         if reading.plain:
             return (self._track.at(tick) + reading.offset + _SIGN & MASK) - _SIGN
         return reading.value(self._track.at(reading.sampled(tick)))
+
+    def look_up(self, ticks: NDArray[np.int64]) -> NDArray[np.int64] | None:
+        """Return VAL at some ticks (stretches.look_up)."""
+        reading = self._now
+        if not reading.plain or ticks.min() < reading.since:
+            return None
+        return (look_up(self._track, ticks) + reading.offset + _SIGN & MASK) - _SIGN
+
+    def add_up_all(self, first: NDArray[np.int64], last: NDArray[np.int64]) -> Stretches | None:
+        """Add up stretches of VAL (stretches.add_up_all)."""
+        reading = self._now
+        if not reading.plain or first.min() < reading.since:
+            return None
+        totals, lowest, highest = add_up_all(self._track, first, last)
+        offset = reading.offset
+        if lowest.min() + offset < LOWEST or highest.max() + offset > HIGHEST:
+            return None
+        ticks = (last - first).tolist()
+        totals = [total + offset * count for total, count in zip(totals, ticks, strict=True)]
+        return Stretches(totals, lowest + offset, highest + offset)
 
     def leaves(self, tick: int, low: int, high: int) -> int | None:
         """Return when VAL leaves an interval (Track.leaves)."""

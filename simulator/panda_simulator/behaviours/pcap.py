@@ -13,9 +13,12 @@ import struct
 from collections import deque
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from panda_simulator.behaviours.backlog import Backlog
 from panda_simulator.behaviours.base import Step, earliest, is_edge
 from panda_simulator.behaviours.frames import CaptureBus, Frame
+from panda_simulator.behaviours.lookups import COMPLETE, MARKS, MOST, Marks, Ticks, Words
 
 TOO_CLOSE, OVERFLOW = 1, 2
 _LATENCY = 4
@@ -27,10 +30,11 @@ _ACTIONS = frozenset(("START_WRITE", "WRITE", "ARM", "DISARM"))
 class _Sample:
     """The words of one capture; word k comes out at first + k."""
 
-    __slots__ = ("first", "last", "words")
+    __slots__ = ("first", "last", "marks", "words")
 
-    def __init__(self, tick: int, words: list[int]) -> None:
+    def __init__(self, tick: int, words: list[int], marks: Marks) -> None:
         self.words = words
+        self.marks = marks
         self.first = tick + _LATENCY
         self.last = self.first + len(words) - 1
 
@@ -56,6 +60,7 @@ class Pcap:
         self._frame = Frame([], bus)
         self._samples: deque[_Sample] = deque()
         self._done: list[int] = []
+        self._marks: list[int] = []
         self._trigger_level = 0
         self._armed_at = 0
         self._zero = _NEVER_ENABLED
@@ -96,6 +101,12 @@ class Pcap:
     def settle(self, tick: int) -> None:
         """Add up tracks before this tick, which go on differently or are read differently."""
         self._frame.settle(tick)
+        for sample in self._samples:
+            sample.words = self._complete(sample.words, sample.marks).tolist()
+            sample.marks = COMPLETE
+        if any(self._marks):
+            self._done = self._complete(self._done, self._marks).tolist()
+            self._marks = [0] * len(self._marks)
 
     def break_off(self, health: int) -> None:
         """Let the next DISARM be an end with this HEALTH, if there is an acquisition."""
@@ -106,17 +117,39 @@ class Pcap:
         self._entries = list(entries)
         self._frame = Frame(self._entries, self._bus)
 
-    def take_words(self, tick: int) -> list[int]:
-        """Hand over the words of the samples whose last word is out at the tick."""
+    def take_words(self, tick: int) -> tuple[list[int], list[int]]:
+        """Hand over the words of the samples whose last word is out at the tick.
+
+        Returns:
+            The words, and the marks of each sample if something is to be looked up.
+        """
         if self.active:
             self._drain(tick)
-        words, self._done = self._done, []
-        return words
+        taken = self._done, self._marks
+        self._done, self._marks = [], []
+        return taken
 
     def take_samples(self, tick: int) -> bytes:
         """Hand over the samples whose last word is out at the tick, little-endian."""
-        words = self.take_words(tick)
-        return struct.pack(f"<{len(words)}I", *words)
+        words, marks = self.take_words(tick)
+        if not marks:
+            return struct.pack(f"<{len(words)}I", *words)
+        return self._complete(words, marks).astype("<u4", copy=False).tobytes()
+
+    @property
+    def at_once(self) -> int:
+        """How many samples should be completed at once, as that keeps others waiting."""
+        return self._frame.lookups.at_once if self._frame.lookups else MOST
+
+    def complete(self, words: Words, marks: Ticks) -> Words:
+        """Look up what is left to be looked up of samples (lookups.Lookups.complete)."""
+        lookups = self._frame.lookups
+        return lookups.complete(words, marks) if lookups else words
+
+    def _complete(self, words: Sequence[int], marks: Sequence[int]) -> Words:
+        count = len(marks) // MARKS
+        samples = np.array(words, np.uint32).reshape(count, len(words) // count)
+        return self.complete(samples, np.array(marks, np.int64).reshape(count, MARKS)).reshape(-1)
 
     def update(self, tick: int, changes: Mapping[str, int]) -> Step:
         """Take one tick (Behaviour.update)."""
@@ -206,8 +239,8 @@ class Pcap:
         if self._last_capture is not None and tick < self._last_capture + len(self._entries):
             self._fault_at = self._fault_at or tick + _LATENCY
         self._last_capture = tick
-        words = self._frame.capture(tick, gate, time, self._set["SHIFT_SUM"])
-        self._samples.append(_Sample(tick, words))
+        words, marks = self._frame.capture(tick, gate, time, self._set["SHIFT_SUM"])
+        self._samples.append(_Sample(tick, words, marks))
         if self.backlog and self._full_at is None:
             self._full_at = self.backlog.add(tick + _LATENCY, len(words))
 
@@ -232,6 +265,8 @@ class Pcap:
             words = sample.words
             if not self._word_by_word:
                 self._done += words
+                if self._frame.lookups:
+                    self._marks += sample.marks
 
     def _finish(self, tick: int, outputs: dict[str, int]) -> None:
         if self._fault_at is not None and tick >= self._fault_at:

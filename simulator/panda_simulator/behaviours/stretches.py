@@ -6,8 +6,11 @@ a moving axis pays for each sum and not for each count.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from panda_simulator.behaviours.base import HIGHEST, LOWEST
 
@@ -66,6 +69,42 @@ def add_up(track: Track, first: int, last: int) -> Stretch:
         lowest, highest = min(lowest, value), max(highest, value)
         tick = end
     return Stretch(total, lowest, highest)
+
+
+class Stretches(NamedTuple):
+    """Sum, lowest and highest value of many stretches."""
+
+    totals: Sequence[int]
+    lowest: NDArray[np.int64]
+    highest: NDArray[np.int64]
+
+
+def add_up_all(track: Track, first: NDArray[np.int64], last: NDArray[np.int64]) -> Stretches:
+    """Add up stretches of a track, each from a first tick to the one before a last.
+
+    A track with a method `add_up_all` of these arguments may know a faster way than from
+    stretch to stretch; it returns None if it does not.
+    """
+    adding: Callable[[NDArray[np.int64], NDArray[np.int64]], Stretches | None] | None
+    adding = getattr(track, "add_up_all", None)
+    if adding is not None and (found := adding(first, last)) is not None:
+        return found
+    spans = zip(first.tolist(), last.tolist(), strict=True)
+    totals, lowest, highest = zip(*(add_up(track, *span) for span in spans), strict=True)
+    return Stretches(totals, np.array(lowest), np.array(highest))
+
+
+def look_up(track: Track, ticks: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the values of a track at some ticks.
+
+    A track with a method `look_up` of this argument may know a faster way than from tick to
+    tick; it returns None if it does not.
+    """
+    looking: Callable[[NDArray[np.int64]], NDArray[np.int64] | None] | None
+    looking = getattr(track, "look_up", None)
+    if looking is not None and (found := looking(ticks)) is not None:
+        return found
+    return np.fromiter(map(track.at, ticks.tolist()), np.int64, len(ticks))
 
 
 def sum_of_floors(count: int, start: int, step: int, divisor: int) -> int:

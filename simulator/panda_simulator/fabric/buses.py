@@ -52,15 +52,19 @@ class BitBus:
         self._words[word] ^= bit
 
     def seen(self, word: int, tick: int) -> int:
-        """Return bits 32·word … 32·word + 31 as a block sees them at the tick."""
-        late = self._word_ticks[word] == tick
-        bits = self._words_before[word] if late else self._words[word]
-        return self._overlaid(word, bits, tick - 1)
+        """Return bits 32·word … 32·word + 31 as a block sees them at the tick.
 
-    def _overlaid(self, word: int, bits: int, tick: int) -> int:
-        """Return the bits of a word with the computed ones as they are at a tick."""
+        Without those that are `computed`.
+        """
+        late = self._word_ticks[word] == tick
+        return self._words_before[word] if late else self._words[word]
+
+    def lit(
+        self, word: int, bits: NDArray[np.uint32], ticks: NDArray[np.int64]
+    ) -> NDArray[np.uint32]:
+        """Return words of the bus with the computed bits as they are at some ticks."""
         for lines in self.computed:
-            bits = lines.overlay(word, bits, tick)
+            bits = lines.overlay(word, bits, ticks)
         return bits
 
     def snapshot_computed(self, tick: int) -> None:

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from panda_simulator.behaviours import OVERFLOW, TOO_CLOSE, Pcap, Track
 from panda_simulator.fabric.buses import BitBus, PositionBus
 from panda_simulator.fabric.latency import Later
@@ -22,8 +25,16 @@ class BusView:
     def __init__(self, bits: BitBus, positions: PositionBus, hop: int) -> None:
         self.position = positions.seen
         self.bits = bits.seen
+        self._lit = bits.lit
+        self._hop = hop
         self._tracks = positions.tracks
         self._later = hop - 1
+
+    def lit(
+        self, word: int, bits: NDArray[np.uint32], ticks: NDArray[np.int64]
+    ) -> NDArray[np.uint32]:
+        """Put the bits in that are functions of the tick (lookups.ComputedBits)."""
+        return self._lit(word, bits, ticks - self._hop)
 
     def track(self, index: int) -> Track | None:
         """Return the track that a position is, if it is one, to be seen a tick later."""

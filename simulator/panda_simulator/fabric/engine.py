@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from heapq import heappop
 
-from panda_simulator.behaviours import Inenc, OutputPort, Pcap, TableBlock
+from panda_simulator.behaviours import ANYWHERE, Inenc, OutputPort, Pcap, TableBlock
 from panda_simulator.clock import FOREVER
 from panda_simulator.fabric.agenda import Agenda, Instance
 from panda_simulator.fabric.capture import Acquisition
@@ -134,6 +134,8 @@ class Engine:
                 low, high = instance.watcher.quiet(name)
             else:
                 low = high = changes[name]
+            if (low, high) == ANYWHERE:
+                continue
             leaves = track.leaves(tick - self._hop, low, high)
             if leaves is not None:
                 self.agenda.at(max(leaves + self._hop, tick + 1), instance)
@@ -176,9 +178,9 @@ class Engine:
         if self.acquisition:
             self.acquisition.deliver(self.tick)
 
-    def take_words(self, tick: int) -> Sequence[Number]:
-        """Return the words of the samples that are complete (proofs.Machine)."""
-        return self.wiring.pcap.take_words(tick) if self.acquisition else ()
+    def take_words(self, tick: int) -> tuple[Sequence[Number], Sequence[Number]]:
+        """Return words and marks of the samples that are complete (proofs.Machine)."""
+        return self.wiring.pcap.take_words(tick) if self.acquisition else ((), ())
 
     def hand_over(self, samples: bytes) -> None:
         """Give samples to whoever armed PCAP (proofs.Machine)."""

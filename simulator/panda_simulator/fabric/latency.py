@@ -66,7 +66,7 @@ class LateBitBus(BitBus):
             bits = self._words_before[word]
         else:
             bits = self._words_older[word]
-        return self._overlaid(word, bits, last)
+        return bits
 
 
 class LatePositionBus(PositionBus):

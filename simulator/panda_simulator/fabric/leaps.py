@@ -44,7 +44,6 @@ _SHARE = 10
 
 _LONGEST_PAUSE = 200_000
 
-_BLOCK_BYTES = 1 << 21
 _FARTHEST = TICKS_PER_SECOND // 10
 """How far a leap goes where there is no tick to come to."""
 
@@ -151,9 +150,7 @@ class Leaps:
         if machine.tick != law.end(first) or not law.holds(now, first):
             self._rest()
             return
-        count = self._room(law, first, tick)
-        if law.sample_bytes:
-            count = min(count, max(_BLOCK_BYTES // law.sample_bytes, 1))
+        count = min(self._room(law, first, tick), law.most)
         now.put(law.state(first + count))
         machine.tick = law.end(first + count)
         machine.wiring.add_flags(law.touched)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
 
 from panda_simulator.behaviours import Inenc
 
@@ -10,44 +13,60 @@ _WORD = 32
 
 
 class Lines:
-    """Lines A and B of one encoder input."""
+    """The lines of one encoder input."""
 
-    def __init__(self, encoder: Inenc, indices: Sequence[int]) -> None:
+    def __init__(self, encoder: Inenc, lines: Mapping[int, int]) -> None:
         """Take care of the lines.
 
         Args:
             encoder: that they belong to.
-            indices: of A and B on the bit bus.
+            lines: index on the bit bus to the place among the levels of the encoder.
         """
-        self.indices = tuple(indices)
+        self.indices = tuple(lines)
         self._encoder = encoder
-        self._masks = [(index // _WORD, 1 << index % _WORD) for index in indices]
-        self._count: int | None = None
-        self._still: tuple[int, ...] | None = None
+        self._places = tuple(lines.values())
+        self._rest: tuple[int, tuple[int, ...]] | None = None
+        """A tick from which on the levels stay as they are, and the levels."""
 
     def disturb(self) -> None:
         """Take note that the encoder goes on differently from now on, or later."""
-        self._count = self._still = None
+        self._rest = None
 
     def levels(self, tick: int) -> tuple[int, ...]:
         """Return the levels at a tick."""
-        if self._still is not None:
-            return self._still
+        rest = self._rest
+        if rest is not None and tick >= rest[0]:
+            return rest[1]
         levels = self._encoder.lines(tick)
-        count = self._encoder.at(tick)
-        if count == self._count and self._encoder.leaves(tick, count, count) is None:
-            # one who looks at the tick before comes next, where hops are longer
-            self._still = levels if self._encoder.lines(tick - 1) == levels else None
-        self._count = count
-        return levels
+        chosen = tuple(levels[place] for place in self._places)
+        if rest is None and self._encoder.rests(tick):
+            self._rest = tick, chosen
+        return chosen
 
-    def overlay(self, word: int, bits: int, tick: int) -> int:
-        """Put the levels into a word of the bus."""
-        for (number, mask), level in zip(self._masks, self.levels(tick), strict=True):
-            if number == word:
-                bits = bits | mask if level else bits & ~mask
-        return bits
+    def overlay(
+        self, word: int, bits: NDArray[np.uint32], ticks: NDArray[np.int64]
+    ) -> NDArray[np.uint32]:
+        """Return a word of the bus at some ticks with the lines in their places."""
+        masks = [1 << index % _WORD if index // _WORD == word else 0 for index in self.indices]
+        if not any(masks) or not len(ticks):
+            return bits
 
-    def touches(self, indices: Iterable[int]) -> bool:
+        def lit(levels: Sequence[int]) -> int:
+            places = zip(self._places, masks, strict=True)
+            return sum(mask for place, mask in places if levels[place])
+
+        begin = int(ticks.min())
+        self.levels(begin)
+        if self._rest is not None and self._rest[0] <= begin:
+            found = np.uint32(lit(self._encoder.lines(begin)))
+        else:
+            lines = map(self._encoder.lines, ticks.tolist())
+            found = np.fromiter(map(lit, lines), np.uint32, len(ticks))
+        return bits & np.uint32(_ALL - sum(masks)) | found
+
+    def touches(self, indices: Collection[int]) -> bool:
         """Tell whether a line is among some of the bus."""
         return not set(self.indices).isdisjoint(indices)
+
+
+_ALL = (1 << _WORD) - 1

@@ -16,17 +16,13 @@ from heapq import heapify, heappop
 from itertools import pairwise
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from panda_simulator.behaviours import Behaviour, Step
 from panda_simulator.fabric.agenda import Agenda, Instance
 from panda_simulator.fabric.periods import Period
 from panda_simulator.fabric.ramps import Number, Proof, Ramp, parts, ramp
+from panda_simulator.fabric.samples import Samples
 from panda_simulator.fabric.states import State
 from panda_simulator.fabric.wiring import Flags, Wiring
-
-_MASK = 0xFFFFFFFF
 
 
 class Machine(Protocol):
@@ -51,8 +47,8 @@ class Machine(Protocol):
     def deliver(self) -> None:
         """Give the samples that are complete to whoever armed PCAP."""
 
-    def take_words(self, tick: int) -> Sequence[Number]:
-        """Return the words of all samples that are out at a tick, and forget them."""
+    def take_words(self, tick: int) -> tuple[Sequence[Number], Sequence[Number]]:
+        """Return words and marks of all samples that are out at a tick, and forget them."""
         ...
 
     def hand_over(self, samples: bytes) -> None:
@@ -135,7 +131,7 @@ class Law:
         start: int,
         last: int,
         end: Snapshot,
-        words: Sequence[Number],
+        samples: Samples,
         touched: Flags,
     ) -> None:
         self.period = period
@@ -147,13 +143,12 @@ class Law:
         """Parts of the state that are not always the same; the agenda is the first."""
         self._shape = [end.shape[n] for n in self.moving]
         self._numbers = [numbers[n] for n in self.moving]
-        self._words = np.array([parts(word)[0] & _MASK for word in words], np.uint32)
-        self._steps = np.array([parts(word)[1] & _MASK for word in words], np.uint32)
+        self._samples = samples
 
     @property
-    def sample_bytes(self) -> int:
-        """Bytes that are captured in a period."""
-        return self._words.nbytes
+    def most(self) -> int:
+        """For how many periods samples should be computed at once, if there are any."""
+        return self._samples.most
 
     def end(self, number: int) -> int:
         """Return the tick at which a period is over."""
@@ -173,10 +168,7 @@ class Law:
 
     def samples(self, first: int, count: int) -> bytes:
         """Return what is captured in some periods, little-endian words."""
-        numbers = np.arange(count, dtype=np.uint32) + np.uint32(first & _MASK)
-        words: NDArray[np.uint32] = np.multiply.outer(numbers, self._steps)
-        words += self._words
-        return words.astype("<u4", copy=False).tobytes()
+        return self._samples.of(first, count)
 
 
 def prove(machine: Machine, period: Period, before: Snapshot, begin: Snapshot) -> Law | None:
@@ -210,19 +202,18 @@ def prove(machine: Machine, period: Period, before: Snapshot, begin: Snapshot) -
     end: Any = Ramp(machine.tick + period.ticks, period.ticks, proof)
     with _guarded(period.instances, proof):
         arrived = _play(machine, period, end)
-    words = machine.take_words(end) if arrived else ()
+    taken = machine.take_words(end) if arrived else ((), ())
+    samples = Samples(*taken, machine.wiring.pcap)
     final = Snapshot(machine, period.instances)
     same = (
         arrived and final.shape == begin.shape and _further(numbers) == _further(final.numbers, 0)
     )
     final.put([[parts(number)[0] for number in part] for part in final.numbers])
-    machine.hand_over(
-        np.array([parts(word)[0] for word in words], np.uint32).astype("<u4").tobytes()
-    )
+    machine.hand_over(samples.of(0, 1))
     touched = machine.wiring.take_flags()
     machine.wiring.add_flags(flags)
     machine.wiring.add_flags(touched)
-    return Law(period, machine.tick, proof.last, final, words, touched) if same else None
+    return Law(period, machine.tick, proof.last, final, samples, touched) if same else None
 
 
 def _further(numbers: Sequence[Sequence[Number]], periods: int = 1) -> list[list[tuple[int, int]]]:

@@ -22,6 +22,8 @@ Flags: TypeAlias = tuple[list[bool], list[bool]]
 
 MAX_DELAY = 31
 _DELAY = "_DELAY"
+_LINES = {"A": 0, "B": 1}
+"""Encoder lines, and their places among Inenc.lines."""
 
 
 class Wiring:
@@ -81,10 +83,9 @@ class Wiring:
             return
         if "VAL" in instance.positions:
             self.positions.tracks[instance.positions["VAL"]] = inenc
-        if "A" in instance.bits and "B" in instance.bits:
-            indices = instance.bits["A"], instance.bits["B"]
-            self.lines.update(dict.fromkeys(indices, instance))
-            self.bits.computed.append(Lines(inenc, indices))
+        indices = {instance.bits[name]: n for name, n in _LINES.items() if name in instance.bits}
+        self.lines.update(dict.fromkeys(indices, instance))
+        self.bits.computed.append(Lines(inenc, indices))
 
     def hold(self, instance: Instance, name: str, value: int) -> None:
         """Let a field read a value from the start, unless its block knows better."""
@@ -146,6 +147,7 @@ class Wiring:
             return
         if not source.behaviour.listened:
             source.behaviour.listened = True
+            self.pcap.settle(tick)
             self.bits.snapshot_computed(tick)
             own = source.bits.values()
             self.bits.computed = [one for one in self.bits.computed if not one.touches(own)]
