@@ -31,7 +31,7 @@ READ = st.tuples(st.just("read"), st.just(0))
 GATES = st.tuples(st.integers(20, 700), st.integers(0, 500))
 
 
-def _wire(gate: tuple[int, int], *, leaps: bool = True, **pcap: int | str) -> Bench:
+def _wire(gate: tuple[int, int], *, leaps: bool = True, **pcap: int) -> Bench:
     bench = Bench(leaps=leaps)
     bench.world.axes["x"].velocity = 50.0
     bench.world.axes["x"].acceleration = 50_000.0
