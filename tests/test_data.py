@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,9 +17,8 @@ from panda_ophyd.data import (
     CapturedField,
     CaptureEnd,
     CaptureStart,
-    DataEvent,
     DataProtocol,
-    Frame,
+    Payload,
 )
 from panda_ophyd.errors import CommandError, FieldValueError, ProtocolError
 
@@ -33,17 +33,72 @@ HEADER = (
 ).encode()
 
 
+@dataclass
+class Frame:
+    """Payloads that came together, glued at the frame's end."""
+
+    payload: bytes
+
+
+DataEvent = CaptureStart | Frame | CaptureEnd
+
+
+class Fed(DataProtocol):
+    """Bytes in, whole frames out, as a caller would have it who has the bytes already.
+
+    Args:
+        room: bytes that there is room for at a time.
+    """
+
+    def __init__(self, options: str = RAW, room: int = 64) -> None:
+        super().__init__(options)
+        self.room = memoryview(bytearray(room))
+        self.frame = b""
+
+    def receive_data(self, data: bytes | memoryview) -> list[DataEvent]:
+        """Return the events that these bytes complete, oldest first; then raise the offence."""
+        if self.error:
+            raise self.error
+        events: list[DataEvent] = []
+        left = memoryview(data)
+        try:
+            self.take_events(events)
+            while left:
+                count = 0
+                for buffer in self.buffers(self.room):
+                    size = min(len(buffer), len(left))
+                    buffer[:size] = left[:size]
+                    left = left[size:]
+                    count += size
+                self.received(count)
+                self.take_events(events)
+        except (ProtocolError, CommandError):
+            if not events:
+                raise
+        return events
+
+    def take_events(self, events: list[DataEvent]) -> None:
+        while event := self.next_event(self.room):
+            if not isinstance(event, Payload):
+                events.append(event)
+                continue
+            self.frame += bytes(self.room[: event.size])
+            if not self._left:
+                events.append(Frame(self.frame))
+                self.frame = b""
+
+
 def framed(payload: bytes) -> bytes:
     return b"BIN " + (len(payload) + 8).to_bytes(4, "little") + payload
 
 
-def accepted(options: str = RAW) -> DataProtocol:
-    protocol = DataProtocol(options)
+def accepted(options: str = RAW) -> Fed:
+    protocol = Fed(options)
     assert protocol.receive_data(b"OK\n") == []
     return protocol
 
 
-def started(header: bytes = HEADER) -> DataProtocol:
+def started(header: bytes = HEADER) -> Fed:
     protocol = accepted()
     [start] = protocol.receive_data(header)
     assert isinstance(start, CaptureStart)
@@ -57,7 +112,7 @@ def parsed(header: str, options: str = RAW) -> CaptureStart:
     return start
 
 
-def byte_by_byte(protocol: DataProtocol, wire: bytes) -> list[DataEvent]:
+def byte_by_byte(protocol: Fed, wire: bytes) -> list[DataEvent]:
     return [event for byte in wire for event in protocol.receive_data(bytes([byte]))]
 
 
@@ -87,7 +142,7 @@ def test_recordings_are_read_whole_byte_by_byte_and_twice_in_a_row(
     end: CaptureEnd,
 ) -> None:
     wire = (TRANSCRIPTS / f"{name}.bin").read_bytes()
-    events = DataProtocol(options).receive_data(wire)
+    events = Fed(options).receive_data(wire)
     start, *middle, last = events
     assert isinstance(start, CaptureStart)
     assert (len(start.fields), start.sample_bytes, start.missed) == (columns, sample_bytes, 0)
@@ -97,8 +152,8 @@ def test_recordings_are_read_whole_byte_by_byte_and_twice_in_a_row(
     assert sum(sizes) == end.samples * sample_bytes
     assert last == end
 
-    assert byte_by_byte(DataProtocol(options), wire) == events
-    protocol = DataProtocol(options)
+    assert byte_by_byte(Fed(options), wire) == events
+    protocol = Fed(options)
     again = wire.removeprefix(b"OK\n")
     assert protocol.receive_data(memoryview(wire + again)) == events * 2
     protocol.receive_eof()
@@ -106,7 +161,7 @@ def test_recordings_are_read_whole_byte_by_byte_and_twice_in_a_row(
 
 def test_the_recorded_header_is_read_in_full() -> None:
     wire = (TRANSCRIPTS / "pandabox-no-fmc.xml_framed_raw.bin").read_bytes()
-    start = DataProtocol(RAW).receive_data(wire)[0]
+    start = Fed(RAW).receive_data(wire)[0]
     assert isinstance(start, CaptureStart)
     assert (start.process, start.format) == ("Raw", "Framed")
     assert start.arm_time == "2026-11-22T08:35:00.082121845Z"
@@ -126,40 +181,41 @@ def test_the_recorded_header_is_read_in_full() -> None:
 
 def test_a_2x_server_says_less_in_its_header() -> None:
     wire = (TRANSCRIPTS / "hardware-2x.slow_dump.bin").read_bytes()
-    start = DataProtocol(SCALED).receive_data(wire)[0]
+    start = Fed(SCALED).receive_data(wire)[0]
     assert isinstance(start, CaptureStart)
     assert (start.arm_time, start.start_time, start.hw_time_offset_ns) == (None, None, None)
 
 
 @pytest.mark.parametrize("options", [RAW, SCALED])
 def test_the_option_line_is_what_the_server_wants_first(options: str) -> None:
-    assert DataProtocol(options).option_line == options.encode() + b"\n"
+    assert Fed(options).option_line == options.encode() + b"\n"
 
 
 def test_options_of_another_grammar_are_refused() -> None:
     with pytest.raises(FieldValueError, match=r"data port options cannot be 'ASCII SCALED'"):
-        DataProtocol("ASCII SCALED")
+        Fed("ASCII SCALED")
 
 
 def test_the_protocol_is_ready_after_the_server_said_ok() -> None:
-    protocol = DataProtocol()
+    protocol = Fed()
     protocol.receive_data(b"O")
-    assert not protocol.ready
+    assert not protocol.accepted()
     protocol.receive_data(b"K\n")
-    assert protocol.ready
+    assert protocol.accepted()
 
 
 def test_refused_options_are_the_servers_error() -> None:
-    protocol = DataProtocol()
+    protocol = Fed()
     with pytest.raises(CommandError, match=r"XML FRAMED RAW refused .*: Invalid data capture"):
         protocol.receive_data(b"ERR Invalid data capture option\n")
-    assert not protocol.ready
+    with pytest.raises(CommandError):
+        protocol.accepted()
 
 
 @pytest.mark.parametrize("answer", [b"OK =1\n", b"SSH-2.0-OpenSSH\r\n", b"\n", b"x" * 1024])
 def test_an_answer_that_is_neither_ok_nor_err_is_an_offence(answer: bytes) -> None:
     with pytest.raises(ProtocolError):
-        DataProtocol().receive_data(answer)
+        Fed().receive_data(answer)
 
 
 @pytest.mark.parametrize(
@@ -237,8 +293,57 @@ def test_a_header_without_end_is_not_held_for_ever() -> None:
         protocol.receive_data(b"<header>\n" + b"x" * data.MAX_HEADER)
 
 
-def test_an_empty_frame_is_an_event_like_any_other() -> None:
-    assert started().receive_data(framed(b"") + framed(b"1234")) == [Frame(b""), Frame(b"1234")]
+def test_an_empty_frame_is_no_event() -> None:
+    protocol = started()
+    assert protocol.receive_data(framed(b"") + framed(b"1234") + framed(b"")) == [Frame(b"1234")]
+    with pytest.raises(ProtocolError, match="after 3 frames with 1 samples"):
+        protocol.receive_eof()
+
+
+def test_the_start_of_the_latest_frame_is_known_while_it_comes() -> None:
+    protocol = started()
+    starts: list[int] = []
+    for piece in (framed(b"12345678"), framed(b"abcd")[:-2], b"cd", framed(b""), framed(b"efgh")):
+        protocol.receive_data(piece)
+        starts.append(protocol.frame_start)
+    assert starts == [0, 8, 8, 8, 12]
+    protocol.receive_data(b"END 4 Ok\n" + HEADER)
+    assert protocol.frame_start == 0
+
+
+def test_samples_go_past_the_protocol_into_the_room() -> None:
+    protocol = started()
+    room = memoryview(bytearray(12))
+    protocol.receive_data(b"BIN " + (8 + 16).to_bytes(4, "little"))
+    assert protocol.next_event(room) is None
+    (buffer,) = protocol.buffers(room)  # the frame's end is beyond the room's
+    assert buffer.obj is room.obj
+    assert len(buffer) == 12
+    protocol.received(12)
+    assert protocol.next_event(room) == Payload(12)
+    assert protocol.next_event(room) is None
+    rest, ahead = protocol.buffers(room)
+    assert rest.obj is room.obj
+    assert len(rest) == 4
+    rest[:] = b"rest"
+    ahead[:9] = b"END 4 Ok\n"
+    protocol.received(4 + 9)
+    assert protocol.next_event(room) == Payload(4)
+    assert protocol.next_event(room) == CaptureEnd(4, "Ok")
+    assert bytes(room[:4]) == b"rest"
+
+
+def test_asking_whether_the_options_are_accepted_reads_no_further() -> None:
+    protocol = DataProtocol()
+    assert not protocol.accepted()
+    wire = b"OK\n" + HEADER + b"nonsense"
+    (buffer,) = protocol.buffers(memoryview(b""))
+    buffer[: len(wire)] = wire
+    protocol.received(len(wire))
+    assert protocol.accepted()
+    assert isinstance(protocol.next_event(memoryview(b"")), CaptureStart)
+    with pytest.raises(ProtocolError, match="neither a frame nor END"):
+        protocol.next_event(memoryview(b""))
 
 
 @pytest.mark.parametrize("length", [0, 7, data.MAX_FRAME + 1, 2**32 - 1])
@@ -304,7 +409,7 @@ def test_events_before_an_offence_are_returned_and_nothing_after_it() -> None:
     ],
 )
 def test_eof_anywhere_but_between_acquisitions_says_how_far_it_got(wire: bytes, where: str) -> None:
-    protocol = DataProtocol()
+    protocol = Fed()
     protocol.receive_data(wire)
     with pytest.raises(ProtocolError, match=where):
         protocol.receive_eof()
@@ -312,7 +417,7 @@ def test_eof_anywhere_but_between_acquisitions_says_how_far_it_got(wire: bytes, 
 
 @pytest.mark.parametrize("wire", [b"OK\n", b"OK\n" + HEADER + b"END 0 Disarmed\n"])
 def test_eof_between_acquisitions_is_within_the_grammar(wire: bytes) -> None:
-    protocol = DataProtocol()
+    protocol = Fed()
     protocol.receive_data(wire)
     protocol.receive_eof()
 
@@ -330,16 +435,21 @@ def spoken(acquisitions: list[tuple[list[bytes], str]]) -> tuple[bytes, list[Dat
     for payloads, reason in acquisitions:
         samples = sum(map(len, payloads)) // 4
         wire += HEADER + b"".join(map(framed, payloads)) + f"END {samples} {reason}\n".encode()
-        events += [start, *map(Frame, payloads), CaptureEnd(samples, reason)]
+        frames = [Frame(payload) for payload in payloads if payload]
+        events += [start, *frames, CaptureEnd(samples, reason)]
     return wire, events
 
 
-@given(st.lists(ACQUISITION, max_size=3), st.lists(st.integers(0, 2000), max_size=8))
+@given(
+    st.lists(ACQUISITION, max_size=3),
+    st.lists(st.integers(0, 2000), max_size=8),
+    st.integers(1, 100),
+)
 def test_acquisitions_do_not_depend_on_how_the_bytes_are_cut(
-    acquisitions: list[tuple[list[bytes], str]], cuts: list[int]
+    acquisitions: list[tuple[list[bytes], str]], cuts: list[int], room: int
 ) -> None:
     wire, expected = spoken(acquisitions)
-    protocol = DataProtocol()
+    protocol = Fed(room=room)
     events: list[DataEvent] = []
     edges = [0, *sorted(min(cut, len(wire)) for cut in cuts), len(wire)]
     for start, stop in pairwise(edges):
@@ -350,7 +460,7 @@ def test_acquisitions_do_not_depend_on_how_the_bytes_are_cut(
 
 @given(st.binary(), st.sampled_from([b"OK\n", b"OK\n" + HEADER]))
 def test_garbage_is_a_protocol_error_and_never_another(garbage: bytes, before: bytes) -> None:
-    protocol = DataProtocol()
+    protocol = Fed()
     protocol.receive_data(before)
     with suppress(ProtocolError):
         protocol.receive_data(garbage)
@@ -367,7 +477,7 @@ def test_a_damaged_stream_is_a_protocol_error_or_other_data_and_never_another_er
     wire = bytearray(spoken([([b"12345678", b""], "Ok")])[0])
     for _ in range(draw.draw(st.integers(1, 4))):
         wire[draw.draw(st.integers(3, len(wire) - 1))] = draw.draw(st.integers(0, 255))
-    protocol = DataProtocol()
+    protocol = Fed()
     with suppress(ProtocolError):
         byte_by_byte(protocol, bytes(wire))
         protocol.receive_eof()

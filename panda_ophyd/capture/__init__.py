@@ -14,7 +14,7 @@ from panda_ophyd.capture.arming import (
     readers_now,
 )
 from panda_ophyd.capture.armstate import Arm
-from panda_ophyd.capture.backlog import IN_FLIGHT_BYTES
+from panda_ophyd.capture.batches import IN_FLIGHT_BYTES
 from panda_ophyd.capture.pipeline import DRAIN_TIMEOUT, FLUSH_PERIOD, Capture
 from panda_ophyd.capture.result import CaptureResult
 from panda_ophyd.capture.rows import Meanings

@@ -1,21 +1,21 @@
-"""One data connection, one writer thread, one file; a row is counted when it can be read.
+"""Two threads, one file: a row is counted when it can be read.
 
 ::
 
-    CaptureStream -> Capture -> Store, Backlog ---thread---> decode, append, flush
-                                     |                               |
-    on_rows, wait_ended  <-----------+------------ count <-----------+
+    CaptureStream -> Reader ---batches---> Store: decode, append, flush
+                       |                     |
+    on_received <------+    rows, results, failures -> on_rows, wait_ended
 
-Promises, each with a test of its name:
+The event loop only hears of it. Promises, each with a test of its name:
 
 1. No row is announced that is not flushed.
 2. At every flush all datasets have equal length.
 3. Rows written equal the END count, or `CaptureError`.
 4. A writer's exception reaches whoever waits.
-5. At most 64 MiB are in flight; then reading stops.
-6. After an END other than Ok or Disarmed the last frame is suspect: the file says so, and
-   the error too. It is not held back until END, which may come only after somebody has
-   waited for its rows.
+5. At most 48 MiB are in flight; then reading stops.
+6. After an END other than Ok or Disarmed the last frame is suspect, and also if there is no
+   END at all: the file says so, and the error too. It is not held back until END, which may
+   come only after somebody has waited for its rows.
 
 The first failure is the one that counts: everybody who waits gets it, rows received before
 it are still written, and the data connection is closed so that the PandA is not held up.
@@ -26,19 +26,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from panda_ophyd.capture.bulletin import Bulletin
-from panda_ophyd.capture.result import Acquisition, CaptureResult, difference
+from panda_ophyd.capture.patience import DISK_TIMEOUT, Patience
+from panda_ophyd.capture.reader import Reader
+from panda_ophyd.capture.result import CaptureResult
 from panda_ophyd.capture.rows import NO_MEANINGS, FileRows, Meanings
 from panda_ophyd.capture.store import Store
 from panda_ophyd.client import CaptureStream, PandaAddress
-from panda_ophyd.columns import Column, ColumnDecoder
-from panda_ophyd.data import CaptureEnd, CaptureStart, Frame
-from panda_ophyd.errors import CaptureError, PandaConnectionError
-from panda_ophyd.verdict import AcquisitionRecord, Verdict, judge
+from panda_ophyd.errors import CaptureError, WriterError
+from panda_ophyd.verdict import Verdict, judge
 from panda_ophyd.writers import Dataset, FileOptions, Hdf5Writer, Writer, check_dataset_names
 
 FLUSH_PERIOD = 0.1
@@ -46,8 +45,7 @@ FLUSH_PERIOD = 0.1
 rows over at this period (protocol.md 8.6)."""
 
 DRAIN_TIMEOUT = 8.0
-"""Seconds for END to come after closing was asked for: the server's ring of 256 MiB takes
-about half of it."""
+"""Seconds for which nothing may come of what the server still has when closing is asked for."""
 
 _log = logging.getLogger(__name__)
 
@@ -65,8 +63,9 @@ class Capture:
             its own account are left out. Empty: whatever comes, under ``FIELD.CAPTURE``.
         flush_period: most time a received row waits before it is written, s.
         limit: rows after which nothing more is written, over all acquisitions.
-        on_rows: called on the loop with the number of rows that can be read, after each flush.
-        on_received: called on the loop with the number of rows received, limited or not.
+        on_rows: called on the loop with the number of rows that can be read, when it has grown.
+        on_received: called on the loop with the number of rows received, limited or not, when
+            it has grown.
         on_failure: called on the loop with the first failure.
         options: how the rows are kept.
         meanings: what the box says of its fields, for the attributes of the datasets.
@@ -74,7 +73,6 @@ class Capture:
 
     Attributes:
         path: the file.
-        received: how many rows have come, written or not.
         error: the first failure, None if all is well.
         results: acquisitions that have ended well.
 
@@ -98,39 +96,57 @@ class Capture:
         writer: Callable[[], Writer] | None = None,
     ) -> None:
         self.path = path
-        self.received = 0
         self.error: Exception | None = None
         self.results: tuple[CaptureResult, ...] = ()
-        self._names = dict(names or {})
-        check_dataset_names(list(self._names.values()))
-        self._limit = limit
+        names = dict(names or {})
+        check_dataset_names(list(names.values()))
+        self._on_rows = on_rows
         self._on_received = on_received
         self._on_failure = on_failure
-        self._bulletin = Bulletin()
+        self._bulletin = Bulletin(self._look)
         self._stream = CaptureStream(address)
-        self._store = Store(
-            writer() if writer else Hdf5Writer(options),
-            FileRows(self._names, options, meanings),
-            options.chunk,
+        made = writer() if writer else Hdf5Writer(options)
+        file_rows = FileRows(names, options, meanings)
+        self._store = Store(path, made, file_rows, self._announce, self._stop_reading)
+        self._reader = Reader(
+            self._stream,
+            self._store,
+            names,
+            self._failure,
             flush_period,
-            self._bulletin,
-            on_rows,
+            limit,
+            options.chunk,
+            self._announce,
         )
-        self._records: list[AcquisitionRecord] = []
-        self._reading: asyncio.Task[None] | None = None
         self._closing: asyncio.Task[None] | None = None
         self._used = False
+        self._open = False
         self._closed = False
-        self._columns: tuple[Column, ...] = ()
-        self._sample_bytes = 0
-        self._present: Acquisition | None = None
         self._owed = 0
+        self._ended = 0
         self._fetched = 0
+        self._shown_rows = self._shown_received = 0
+        self._deaf = False  # whom we call has failed
 
     @property
     def rows(self) -> int:
         """How many rows can be read from the file."""
         return self._store.rows
+
+    @property
+    def received(self) -> int:
+        """How many rows have come, written or not."""
+        return self._reader.received
+
+    @property
+    def in_flight(self) -> int:
+        """Bytes of samples that wait for the file or are being written."""
+        return self._reader.in_flight
+
+    @property
+    def most_in_flight(self) -> int:
+        """The highest `in_flight` so far, at most `IN_FLIGHT_BYTES`."""
+        return self._reader.most_in_flight
 
     @property
     def datasets(self) -> tuple[Dataset, ...]:
@@ -142,19 +158,20 @@ class Capture:
         """What can be said of the file by now; final after `close`."""
         lengths = {dataset.name: self.rows for dataset in self.datasets}
         if self.error is None:
-            return judge(self._records, lengths)
+            return judge(self._store.records, lengths)
         short = self.error.reason if isinstance(self.error, CaptureError) else None
-        return judge(self._records, lengths, str(self.error), reason=short)
+        return judge(self._store.records, lengths, str(self.error), reason=short)
 
     @property
     def pending(self) -> bool:
         """Whether an acquisition is under way, or was armed and has not begun here yet."""
-        return self._present is not None or self._owed > 0
+        return self._reader.begun > self._ended or self._owed > 0
 
     @property
     def first_row(self) -> int:
         """Where in the file the rows of the acquisition under way begin, or would."""
-        return self._present.first_row if self._present else self.rows
+        present = self._store.acquisition
+        return present.first_row if present else self.rows
 
     def expect(self) -> None:
         """Note that PCAP was armed for this capture: its header and END will come.
@@ -169,12 +186,13 @@ class Capture:
 
     async def settled(self, received: int, *, timeout: float) -> None:
         """Return when so many rows came, or no more will, and all are flushed; or after so long."""
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError), self._reader.in_a_hurry():
             async with asyncio.timeout(timeout):
                 await self._bulletin.until(
                     lambda: self.received >= received or not self.pending or self.error
                 )
-                await self._store.written()
+                goal = self._reader.accepted
+                await self._bulletin.until(lambda: self.rows >= goal or self.error)
 
     @property
     def status(self) -> str:
@@ -183,9 +201,9 @@ class Capture:
             return str(self.error)
         if self._closed:
             return f"Closed with {self.rows} rows"
-        if self._present:
+        if self._store.acquisition:
             return f"Capturing, {self.rows} rows"
-        return "Waiting for an acquisition" if self._reading else "Not open"
+        return "Waiting for an acquisition" if self._open else "Not open"
 
     async def open(self) -> None:
         """Make the file and the data connection; then PCAP may be armed.
@@ -198,19 +216,17 @@ class Capture:
         if self._used:
             raise self._failure("a capture is opened once; make a new one")
         self._used = True
-        opened = False
+        self._bulletin.open()
         try:
             await self._stream.open()
-            await self._store.create(self.path)
-            opened = True
+            await self._store.create()
+            self._reader.start()
+            self._open = True
         finally:
-            if not opened:
+            if not self._open:
                 self._closed = True
                 self._store.abandon()
                 await self._stream.close()
-        self._reading = asyncio.create_task(self._read(), name=f"read for {self.path}")
-        self._reading.add_done_callback(self._task_done)
-        self._store.start().add_done_callback(self._task_done)
 
     async def wait_ended(self) -> CaptureResult:
         """Wait until the next acquisition has ended and all its rows are in the file.
@@ -236,10 +252,12 @@ class Capture:
     async def close(self, *, timeout: float = DRAIN_TIMEOUT) -> CaptureResult | None:
         """Take the rest of an acquisition under way, write everything, close the file.
 
-        Disarm first: only then END comes. May be called again, and again fails the same.
+        Disarm first: only then END comes. As long as the PandA's ring empties it is waited
+        for, and so is a disk that takes rows, however slowly. May be called again, and again
+        fails the same.
 
         Args:
-            timeout: how long END may take, s.
+            timeout: how long nothing may come while END has not, s.
 
         Returns:
             The last acquisition's result, None if there was no acquisition.
@@ -258,146 +276,45 @@ class Capture:
             raise self.error
         return self.results[-1] if self.results else None
 
-    # From the connection to the backlog
+    # What the threads have done, on the loop
 
-    async def _read(self) -> None:
+    def _announce(self) -> None:
         try:
-            await self._follow()
+            self._bulletin.post()
+        except RuntimeError as error:  # the loop is gone, and with it all who could care
+            _log.debug("%s: nobody hears of it any more: %s", self.path, error)
+            self._reader.stop()
+
+    def _stop_reading(self) -> None:
+        self._reader.stop()
+
+    def _look(self) -> None:
+        known = len(self._store.outcomes)  # of before rows are told, which come first
+        try:
+            self._tell()
         except Exception as failure:  # noqa: BLE001  raised by wait_ended() and close()
-            # Now, not when the task is done: closing may cancel it first
+            self._deaf = True
             self._fail(failure)
-        finally:
-            await self._stream.close()
+            self._reader.stop()
+        for _ in range(0 if self._deaf else known):
+            outcome = self._store.outcomes.popleft()
+            if isinstance(outcome, CaptureResult):
+                self._ended += 1
+                self._owed = max(self._owed - 1, 0)
+                self.results += (outcome,)
+            else:
+                self._fail(outcome)
 
-    async def _follow(self) -> None:
-        async for event in self._stream:
-            match event:
-                case CaptureStart():
-                    await self._begin(event)
-                case Frame():
-                    await self._take(event)
-                case CaptureEnd():
-                    await self._end(event)
-        raise PandaConnectionError(f"{self._stream.where}: the data connection came to an end")
-
-    async def _begin(self, start: CaptureStart) -> None:
-        decoder = ColumnDecoder(start, self._names.keys() if self._names else None)
-        if not self._columns:
-            self._check_captured(decoder)
-        elif decoder.columns != self._columns:
-            raise self._failure(difference(self._columns, decoder.columns))
-        begun = await self._store.begin(decoder, start, time.monotonic())
-        self._columns, self._sample_bytes = decoder.columns, decoder.sample_bytes
-        self._present = Acquisition(start, time.time(), self.rows, begun)
-        self._records.append(self._present.record(self.rows))
-        await self._record()
-        _log.info("%s: acquisition of %s begins", self.path, start.start_time)
-        if start.missed:
-            # The count of rows that somebody may be waiting for will not be reached
-            self._fail(
-                self._failure(
-                    f"{start.missed} samples were missed because the data connection came too"
-                    f" late; rows from row {self.rows} on are later than they should be"
-                )
-            )
-
-    def _check_captured(self, decoder: ColumnDecoder) -> None:
-        missing = self._names.keys() - {(c.field, c.capture) for c in decoder.columns}
-        if missing:
-            fields = ", ".join(sorted(f"{field} {capture}" for field, capture in missing))
-            raise self._failure(f"the PandA does not capture {fields}; its settings have changed")
-
-    async def _take(self, frame: Frame) -> None:
-        if self._present is None:
-            raise self._failure("samples came without a header")
-        rows = len(frame.payload) // self._sample_bytes
-        self._present.last_frame = self._present.received
-        self._present.received += rows
-        self._present.bytes += len(frame.payload)
-        accepted = memoryview(frame.payload)
-        if self._limit is not None:
-            accepted = accepted[: max(self._limit - self.received, 0) * self._sample_bytes]
-        self._present.discarded += rows - len(accepted) // self._sample_bytes
-        self.received += rows
-        if self._on_received:
-            self._on_received(self.received)
-        self._bulletin.announce()
-        await self._store.put(accepted)
-
-    async def _end(self, end: CaptureEnd) -> None:
-        present = self._present
-        if present is None:
-            raise self._failure("END came without a header")
-        await self._store.written()
-        self._records[-1] = record = present.record(self.rows, end)
-        await self._record()
-        # Not before: nothing is pending any more, so closing may cancel what follows
-        self._present = None
-        self._owed = max(self._owed - 1, 0)
-        if record.problems():
-            raise present.failure(record, self.path, self.rows)
-        result = CaptureResult(
-            rows=record.rows,
-            samples_sent=end.samples,
-            missed=present.start.missed,
-            reason=end.reason,
-            started=present.started,
-            ended=time.time(),
-            bytes=present.bytes,
-            first_row=present.first_row,
-            arm_time=present.start.arm_time,
-            start_time=present.start.start_time,
-            hw_time_offset_ns=present.start.hw_time_offset_ns,
-        )
-        _log.info("%s: acquisition ended, %s", self.path, result)
-        self.results += (result,)
-        self._bulletin.announce()
-
-    # The end
-
-    async def _close(self, timeout: float) -> None:
-        if self._reading:
-            await self._drain(self._reading, timeout)
-            self._reading.cancel()
-            await asyncio.wait([self._reading])
-            await self._store.written()
-            await self._leave()
-            try:
-                await self._store.close(self.verdict)
-            except Exception as failure:  # noqa: BLE001  close() raises it to whoever waits
-                self._fail(failure)
-            if not self.datasets:  # nothing ever came, so the name is free again
-                await asyncio.to_thread(self.path.unlink, missing_ok=True)
-        elif not self._closed:
-            self._store.abandon()
-        self._closed = True
-        self._bulletin.announce()
-
-    async def _drain(self, reading: asyncio.Task[None], timeout: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
-                await self._bulletin.until(lambda: not self.pending or reading.done())
-        if self.pending and not self.error:
-            self._fail(
-                self._failure(
-                    f"END did not come within {timeout:g} s of closing; either PCAP was not"
-                    " disarmed before, or the data connection does not deliver any more"
-                )
-            )
-
-    async def _record(self) -> None:
-        """Put down the latest record."""
-        await self._store.record(len(self._records) - 1, self._records[-1])
-
-    async def _leave(self) -> None:
-        """Put down an acquisition that never ended as it is."""
-        if self._present is None or not self._records:
-            return
-        self._records[-1] = self._present.record(self.rows)
-        try:
-            await self._record()
-        except Exception as failure:  # noqa: BLE001  close() raises it to whoever waits
-            self._fail(failure)
+    def _tell(self) -> None:
+        received, rows = self.received, self.rows
+        if received > self._shown_received:
+            self._shown_received = received
+            if self._on_received:
+                self._on_received(received)
+        if rows > self._shown_rows:
+            self._shown_rows = rows
+            if self._on_rows:
+                self._on_rows(rows)
 
     def _failure(self, what: str) -> CaptureError:
         return CaptureError(
@@ -414,11 +331,68 @@ class Capture:
             _log.warning("%s failed again: %s", self.path, failure)
         self._bulletin.announce()
 
-    def _task_done(self, task: asyncio.Task[None]) -> None:
-        failure = None if task.cancelled() else task.exception()
-        if isinstance(failure, Exception):
-            self._fail(failure)
-        if self._reading:
-            # Without a writer there is nothing to read for
-            self._reading.cancel()
+    # The end
+
+    async def _close(self, timeout: float) -> None:
+        if self._open:
+            given_up = await self._drain(timeout)
+            self._reader.stop()
+            await self._bulletin.until(lambda: self._reader.finished)
+            self._reader.join()
+            await self._stream.close()
+            if self._reader.is_empty:
+                self._store.refuse()
+            if await self._stored():
+                owing = self._store.begun > self._ended or self._owed > 0
+                if owing and not self.error and given_up:
+                    self._fail(self._failure(given_up))
+                await self._close_file()
+        elif not self._closed:
+            self._store.abandon()
+        self._closed = True
         self._bulletin.announce()
+
+    async def _drain(self, timeout: float) -> str | None:
+        """Wait for the END of what is under way; return why that was given up."""
+        clock = asyncio.get_running_loop().time
+        reader = self._reader
+        patience = Patience(timeout, clock(), reader.bytes, self.rows)
+        while self.pending and not reader.finished:
+            held_up = self._store.is_busy
+            reason = patience.reason(clock(), reader.bytes, self.rows, held_up=held_up)
+            if reason:
+                return reason
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(patience.next_look):
+                    await self._bulletin.until(lambda: not self.pending or reader.finished)
+        return None
+
+    async def _stored(self) -> bool:
+        """Return whether all that has come is stored, as far as that went well."""
+        done = asyncio.ensure_future(self._store.done())
+        rows = -1
+        while self.rows > rows and not done.done():
+            rows = self.rows
+            await asyncio.wait([done], timeout=DISK_TIMEOUT)
+        self._look()
+        if done.done():
+            return True
+        done.cancel()
+        size = self.in_flight
+        self._fail(
+            WriterError(
+                self.path,
+                f"the disk has taken nothing for {DISK_TIMEOUT:g} s; {size} bytes of samples are"
+                " not written, and the file will be closed when it does",
+            )
+        )
+        self._store.abandon()
+        return False
+
+    async def _close_file(self) -> None:
+        try:
+            await self._store.close(self.verdict)
+        except Exception as failure:  # noqa: BLE001  close() raises it to whoever waits
+            self._fail(failure)
+        if not self.datasets:  # nothing ever came, so the name is free again
+            await asyncio.to_thread(self.path.unlink, missing_ok=True)

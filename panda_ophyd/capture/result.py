@@ -13,13 +13,15 @@ from panda_ophyd.rowtime import Start
 from panda_ophyd.verdict import GOOD_REASONS, NO_END, AcquisitionRecord, Span
 
 ADVICE = {
-    "Data overrun": "this computer or its disk was too slow; capture fewer fields or slow down",
     "Framing error": "triggers came closer together than a sample is long; slow down",
     "DMA data error": "the FPGA got no memory in time; capture fewer fields or slow down",
     "Driver data overrun": "the PandA's processor was too slow; capture fewer fields or slow down",
     "Early disconnect": "our data connection was closed meanwhile",
 }
 """What to do about the reasons of protocol.md 8.7."""
+
+OVERRUN = "Data overrun"
+"""The reason that is about us; what to do depends on what was slow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,33 @@ class CaptureResult:
         return self.samples_sent / duration if duration > 0 else 0.0
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What has come of an acquisition.
+
+    Attributes:
+        end: its END, None if it has not come, or never will.
+        received: samples that have come.
+        bytes: their size.
+        last_frame: how many of them had come before the last frame.
+        discarded: how many of them were beyond a limit.
+        queued: most bytes that waited for the file at once.
+        waited: seconds for which nothing was read because they did.
+    """
+
+    end: CaptureEnd | None = None
+    received: int = 0
+    bytes: int = 0
+    last_frame: int = 0
+    discarded: int = 0
+    queued: int = 0
+    waited: float = 0.0
+
+
+NOTHING_SENT = Sent()
+
+
+@dataclass(frozen=True, slots=True)
 class Acquisition:
     """The acquisition under way.
 
@@ -68,37 +96,29 @@ class Acquisition:
         started: our clock at the header, s since 1970.
         first_row: where its rows begin in the file.
         origin: what the absolute times of its rows are counted from.
-        received: samples that have come.
-        bytes: their size.
-        last_frame: how many of them had come before the last frame.
-        discarded: how many of them were beyond a limit.
     """
 
     start: CaptureStart
     started: float
     first_row: int
     origin: Start
-    received: int = 0
-    bytes: int = 0
-    last_frame: int = 0
-    discarded: int = 0
 
-    def record(self, rows: int, end: CaptureEnd | None = None) -> AcquisitionRecord:
+    def record(self, rows: int, sent: Sent = NOTHING_SENT) -> AcquisitionRecord:
         """Return what is to be put down of it now.
 
         Args:
             rows: how many the file has.
-            end: its END, None if it has not come, or never will.
+            sent: what has come of it.
         """
-        suspect = self._suspect(rows, end)
+        suspect = self._suspect(rows, sent)
         return AcquisitionRecord(
             first_row=self.first_row,
             rows=rows - self.first_row,
-            discarded=self.discarded,
-            received=self.received,
-            sent=None if end is None else end.samples,
+            discarded=sent.discarded,
+            received=sent.received,
+            sent=None if sent.end is None else sent.end.samples,
             missed=self.start.missed,
-            end_reason=NO_END if end is None else end.reason,
+            end_reason=NO_END if sent.end is None else sent.end.reason,
             arm_time=self.start.arm_time,
             start_time=self.start.start_time,
             hw_time_offset_ns=self.start.hw_time_offset_ns,
@@ -106,44 +126,124 @@ class Acquisition:
             time=self.origin.note,
             suspect=None if suspect is None else Span(self.first_row + suspect, rows),
             begun=self.started,
-            ended=None if end is None else time.time(),
+            ended=None if sent.end is None else time.time(),
         )
 
-    def _suspect(self, rows: int, end: CaptureEnd | None) -> int | None:
+    def _suspect(self, rows: int, sent: Sent) -> int | None:
         """Return the first of its rows in doubt, None if there is none.
 
-        Raw data are checked after they were sent, so when an acquisition ended badly its
-        last frame may hold newer samples than it should. Source: protocol.md 8.8. Where
-        rows are lacking, or too many, only the count tells; so all are in doubt.
+        Raw data are checked after they were sent, so when an acquisition ended badly, or
+        not at all, its last frame may hold newer samples than it should. Source:
+        protocol.md 8.8. Where rows are lacking, or too many, only the count tells; so all
+        are in doubt.
         """
         if self.start.missed:
             return 0
-        if end is None:
-            return None
-        kept = self.received - self.discarded
-        if end.samples != self.received or rows - self.first_row != kept:
+        kept, here = sent.received - sent.discarded, rows - self.first_row
+        if sent.end is None:
+            return sent.last_frame if sent.last_frame < here else None
+        if sent.end.samples != sent.received or here != kept:
             return 0
-        return None if end.reason in GOOD_REASONS else min(self.last_frame, kept)
+        return None if sent.end.reason in GOOD_REASONS else min(sent.last_frame, kept)
 
-    def failure(self, record: AcquisitionRecord, path: Path, rows: int) -> CaptureError:
+    def too_late(self, path: Path) -> CaptureError:
+        """Say that its first samples were missed; the count somebody waits for will not come."""
+        what = (
+            f"{self.start.missed} samples were missed because the data connection came too"
+            f" late; rows from row {self.first_row} on are later than they should be"
+        )
+        return CaptureError(
+            f"{path}: {what}", reason=what, samples_sent=None, samples_written=self.first_row
+        )
+
+    def failure(
+        self, record: AcquisitionRecord, path: Path, rows: int, advice: str
+    ) -> CaptureError:
         """Say how it ended.
 
         Args:
             record: what was put down when it had ended badly.
             path: the file.
             rows: how many rows the file has now.
+            advice: what to do.
         """
         missed = f" and {record.missed} missed" if record.missed else ""
         doubt = f", those from row {record.suspect.start} on are in doubt" if record.suspect else ""
         return CaptureError(
             f"{path}: the acquisition ended with {record.end_reason!r} after {record.sent} samples,"
             f" {record.received} of them received{missed}; the file keeps {rows} rows{doubt};"
-            f" {ADVICE.get(record.end_reason, 'take them again')}",
+            f" {advice}",
             reason=record.end_reason,
             samples_sent=record.sent,
             samples_written=record.rows,
             suspect_row=record.suspect.start if record.suspect else None,
         )
+
+    def result(self, record: AcquisitionRecord, size: int) -> CaptureResult:
+        """Say that it ended well.
+
+        Args:
+            record: what was put down when it had.
+            size: of its samples on the wire, bytes.
+        """
+        return CaptureResult(
+            rows=record.rows,
+            samples_sent=record.received,
+            missed=record.missed,
+            reason=record.end_reason,
+            started=self.started,
+            ended=time.time(),
+            bytes=size,
+            first_row=self.first_row,
+            arm_time=self.start.arm_time,
+            start_time=self.start.start_time,
+            hw_time_offset_ns=self.start.hw_time_offset_ns,
+        )
+
+
+@dataclass(slots=True)
+class Slowness:
+    """Where the time of the writing thread went, s.
+
+    Attributes:
+        decoding: making columns of samples.
+        writing: appending and flushing them.
+    """
+
+    decoding: float = 0.0
+    writing: float = 0.0
+
+    def advice(self, sent: Sent, record: AcquisitionRecord) -> str:
+        """Say what to do about the END reason, and who could not keep up if it is about us.
+
+        Args:
+            sent: what has come until then.
+            record: what was put down.
+        """
+        if record.end_reason != OVERRUN:
+            return ADVICE.get(record.end_reason, "take them again")
+        took = time.time() - record.begun
+        queue = f"{_mib(sent.queued)} MiB waited for the file at most"
+        rate = f"{_mib(sent.bytes) / max(took, 1e-3):.1f} MiB/s came"
+        if not sent.waited:
+            return (
+                f"the disk kept up ({queue}), but {rate}: this computer was too busy to read, or"
+                " the network is too slow; stop other programs, capture fewer fields or slow down"
+            )
+        waited = f"{queue}, and for {sent.waited:.1f} of {took:.1f} s nothing was read"
+        if self.writing >= self.decoding:
+            return (
+                f"the disk was too slow ({waited}; {rate}, and writing took {self.writing:.1f} s);"
+                " write to a faster one, or capture fewer fields or slow down"
+            )
+        return (
+            f"this computer was too slow ({waited}; {rate}, and scaling took"
+            f" {self.decoding:.1f} s); stop other programs, or capture fewer fields or slow down"
+        )
+
+
+def _mib(size: int) -> float:
+    return round(size / 2**20, 1)
 
 
 def difference(before: tuple[Column, ...], now: tuple[Column, ...]) -> str:

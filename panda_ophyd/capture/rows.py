@@ -95,6 +95,8 @@ class FileRows:
         self._stamp = ""
         self._time_dataset = ""
         self._clock: RowClock | None = None
+        self._arrays: dict[str, NDArray[Any]] = {}
+        self._scratch_rows = -1
 
     @property
     def sample_bytes(self) -> int:
@@ -126,14 +128,15 @@ class FileRows:
             payload: samples of the present acquisition.
 
         Returns:
-            Dataset name to its (n,) values, in the order of `datasets`.
+            Dataset name to its (n,) values, in the order of `datasets`; valid until the
+            next call, for fresh memory costs more than decoding.
 
         Raises:
             ProtocolError: the payload is not a whole number of samples.
         """
         if self._decoder is None:
             raise RuntimeError("samples were put before an acquisition began")
-        values = self._decoder.decode(payload).values()
+        values = self._decoder.decode(payload, self._scratch(self._decoder, payload)).values()
         rows: dict[str, NDArray[Any]] = dict(zip(self._captured, values, strict=True))
         for bit in self._bits:
             rows[bit.dataset] = (rows[bit.word] & bit.mask) != 0
@@ -141,6 +144,16 @@ class FileRows:
             records = np.frombuffer(payload, self._decoder.record)
             rows[self._time_dataset] = self._clock.times(records[self._stamp].astype(np.int64))
         return rows
+
+    def _scratch(
+        self, decoder: ColumnDecoder, payload: bytes | memoryview
+    ) -> Mapping[str, NDArray[Any]]:
+        """Return arrays for the columns that are long enough."""
+        rows = len(payload) // decoder.sample_bytes
+        if rows > self._scratch_rows:
+            self._scratch_rows = rows
+            self._arrays = {c.name: np.empty(rows, c.dtype) for c in decoder.columns}
+        return self._arrays
 
     def _lay_out(self, decoder: ColumnDecoder, start: CaptureStart) -> None:
         columns = decoder.columns

@@ -1,149 +1,98 @@
-"""The writing half: rows wait for their chunk to fill, then one thread stores them.
+"""The writing half: one thread decodes batches, stores them, and compares them with END.
 
-Decoding, appending and flushing are one job on one dedicated thread, so the event loop
-stays free, HDF5 sees a single thread, and a row is counted when it can be read.
+Jobs are done in the order in which the reader brings them, so a row is counted when it can
+be read, an END is compared with what is then on the disk, and a failure comes after all
+that went well before it. HDF5 sees a single thread. After a failure nothing more is stored;
+the file can still be closed.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
+import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from panda_ophyd.capture.backlog import IN_FLIGHT_BYTES, Backlog
-from panda_ophyd.capture.bulletin import Bulletin
+from panda_ophyd.capture.batches import Batch, Batches
+from panda_ophyd.capture.result import Acquisition, CaptureResult, Sent, Slowness
 from panda_ophyd.capture.rows import FileRows
 from panda_ophyd.columns import ColumnDecoder
 from panda_ophyd.data import CaptureStart
-from panda_ophyd.rowtime import Start
 from panda_ophyd.writers import AcquisitionRecord, Attribute, Dataset, Verdict, Writer
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
+_TIMES = ("arm_time", "start_time", "hw_time_offset_ns")
+_log = logging.getLogger(__name__)
 
 
 class Store:
-    """Samples in, flushed rows out.
+    """Batches in, flushed rows out.
 
     Args:
+        path: the file.
         writer: of the file.
         file_rows: what samples become in it.
-        chunk: rows of a chunk in it.
-        flush_period: most time a sample waits before it is written, s.
-        bulletin: where progress is announced.
-        on_rows: called on the loop with the number of rows that can be read.
+        announce: called from the thread when something here has changed.
+        on_over: called from the thread when nothing more will be stored.
 
     Attributes:
         rows: how many can be read.
         datasets: of the file, empty before the first acquisition.
+        acquisition: the one under way, None between two.
+        begun: how many acquisitions have begun.
+        records: what is known of each.
+        outcomes: results and failures that nobody has taken yet, oldest first.
+        slowness: where the time went.
     """
 
     def __init__(
         self,
+        path: Path,
         writer: Writer,
         file_rows: FileRows,
-        chunk: int,
-        flush_period: float,
-        bulletin: Bulletin,
-        on_rows: Callable[[int], object] | None,
+        announce: Callable[[], object],
+        on_over: Callable[[], object],
     ) -> None:
         self.rows = 0
         self.datasets: tuple[Dataset, ...] = ()
+        self.acquisition: Acquisition | None = None
+        self.begun = 0
+        self.records: tuple[AcquisitionRecord, ...] = ()
+        self.outcomes: deque[CaptureResult | Exception] = deque()
+        self.slowness = Slowness()
+        self._path = path
         self._writer = writer
         self._file_rows = file_rows
-        self._chunk = chunk
-        self._flush_period = flush_period
-        self._bulletin = bulletin
-        self._on_rows = on_rows
+        self._announce = announce
+        self._on_over = on_over
+        self._over = False
+        self._brought = self._done = 0
+        self._refusing = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="panda-writer")
-        self._task: asyncio.Task[None] | None = None
-        self._backlog = Backlog(1, chunk, 0)
-        self._in_job = 0
-        self._buffer = bytearray()  # kept, because fresh memory costs more than copying
-        self._waiting_since = 0.0
-        self._in_a_hurry = 0
-        self._rows_put = 0
-        self._rows_in_job = 0
-        self._wake = asyncio.Event()
+
+    # For the event loop
 
     @property
-    def in_flight(self) -> int:
-        """Bytes of samples that wait or are being written."""
-        return self._backlog.bytes + self._in_job
+    def is_busy(self) -> bool:
+        """Whether something that was brought is not done."""
+        return self._brought > self._done
 
-    @property
-    def has_stopped(self) -> bool:
-        """Whether nothing is going to be written any more."""
-        return self._task is None or self._task.done()
-
-    async def create(self, path: Path) -> None:
+    async def create(self) -> None:
         """Make the file.
 
         Raises:
             WriterError: it cannot be made.
         """
-        await self._on_thread(self._writer.create, path)
+        await self._on_thread(self._writer.create, self._path)
 
-    def start(self) -> asyncio.Task[None]:
-        """Begin to write what is put; the task ends by being cancelled, or by failing."""
-        self._task = asyncio.create_task(self._write(), name="write rows")
-        return self._task
-
-    async def begin(self, decoder: ColumnDecoder, start: CaptureStart, elapsed: float) -> Start:
-        """Take the samples of this acquisition from now on; those before must be written.
-
-        Args:
-            decoder: of the same columns as those before.
-            start: its header.
-            elapsed: a clock of ours that is never set, when the header came, s.
-
-        Returns:
-            What the absolute times of its rows are counted from.
-
-        Raises:
-            FieldValueError: two columns have the same name, or one that is not allowed.
-            WriterError: the file would not take the datasets.
-        """
-        begun = self._file_rows.begin(decoder, start, elapsed)
-        if not self.datasets:
-            datasets = self._file_rows.datasets
-            await self._on_thread(self._writer.open, datasets, self._attributes(start))
-            # Not before: who gives up meanwhile must not leave a file without anything in it
-            self.datasets = datasets
-        self._backlog = Backlog(decoder.sample_bytes, self._chunk, self.rows)
-        return begun
-
-    async def record(self, number: int, acquisition: AcquisitionRecord) -> None:
-        """Put down what is known of an acquisition, the first being number 0.
-
-        Raises:
-            WriterError: the file would not take it.
-        """
-        await self._on_thread(self._writer.record, number, acquisition)
-
-    async def put(self, payload: memoryview) -> None:
-        """Add whole samples; returns when less than the allowed amount is in flight."""
-        if not self._backlog.rows:
-            self._waiting_since = asyncio.get_running_loop().time()
-        self._backlog.put(payload)
-        self._rows_put = self.rows + self._rows_in_job + self._backlog.rows
-        self._wake.set()
-        await self._bulletin.until(lambda: self.in_flight <= IN_FLIGHT_BYTES)
-
-    async def written(self) -> None:
-        """Return when what has been put by now is flushed, or never will be."""
-        goal = self._rows_put
-        self._in_a_hurry += 1
-        self._wake.set()
-        try:
-            await self._bulletin.until(
-                lambda: self.rows >= goal or not self.in_flight or self.has_stopped
-            )
-        finally:
-            self._in_a_hurry -= 1
+    async def done(self) -> None:
+        """Return when every job that was brought is done."""
+        await self._on_thread(lambda: None)
 
     async def close(self, verdict: Verdict) -> None:
         """Close the file, whatever has happened to it.
@@ -151,9 +100,6 @@ class Store:
         Raises:
             WriterError: it cannot be closed.
         """
-        if self._task:
-            self._task.cancel()
-            await asyncio.wait([self._task])
         try:
             await self._on_thread(self._writer.close, verdict)
         finally:
@@ -164,54 +110,139 @@ class Store:
         self._thread.submit(self._writer.close)
         self._thread.shutdown(wait=False)
 
+    def refuse(self) -> None:
+        """Begin no acquisition that has not begun; from any thread."""
+        self._refusing = True
+
+    # For the reader, which brings these in the order in which they came
+
+    def begin(self, start: CaptureStart, decoder: ColumnDecoder) -> None:
+        """Take the samples of this acquisition from now on.
+
+        Args:
+            start: its header.
+            decoder: of the same columns as the ones before.
+        """
+        self._bring(self._begin, start, decoder, time.time(), time.monotonic())
+
+    def write(self, batch: Batch, batches: Batches, *, flush: bool) -> None:
+        """Store samples.
+
+        Args:
+            batch: these.
+            batches: where its buffer comes from.
+            flush: have them, and all before, counted.
+        """
+        self._brought += 1
+        self._thread.submit(self._write, batch, batches, flush=flush)
+
+    def flush(self) -> None:
+        """Have all rows counted."""
+        self._bring(self._flush)
+
+    def end(self, sent: Sent) -> None:
+        """Compare an acquisition that has ended with what is in the file."""
+        self._bring(self._end, sent)
+
+    def cut(self, sent: Sent, failure: Exception | None) -> None:
+        """Take note that nothing more comes.
+
+        Args:
+            sent: what has come of the last acquisition, if it has not ended.
+            failure: why, None if that was wanted.
+        """
+        self._brought += 1
+        self._thread.submit(self._cut, sent, failure)
+
+    # On the thread
+
+    def _bring(self, job: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs) -> None:
+        self._brought += 1
+        self._thread.submit(self._do, job, *args, **kwargs)
+
+    def _do(self, job: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs) -> None:
+        try:
+            if not self._over:
+                job(*args, **kwargs)
+        except Exception as failure:  # noqa: BLE001  raised by wait_ended() and close()
+            self._over = True
+            self.outcomes.append(failure)
+            self._on_over()
+        self._done += 1
+        self._announce()
+
+    def _begin(
+        self, start: CaptureStart, decoder: ColumnDecoder, started: float, elapsed: float
+    ) -> None:
+        if self._refusing:
+            self._over = True
+            return
+        origin = self._file_rows.begin(decoder, start, elapsed)
+        if not self.datasets:
+            datasets = self._file_rows.datasets
+            self._writer.open(datasets, self._attributes(start))
+            # Not before: who gives up meanwhile must not leave a file without anything in it
+            self.datasets = datasets
+        self.acquisition = present = Acquisition(start, started, self.rows, origin)
+        self.begun += 1
+        self._put_down(present.record(self.rows), new=True)
+        _log.info("%s: acquisition of %s begins", self._path, start.start_time)
+        if start.missed:
+            self.outcomes.append(present.too_late(self._path))
+
     def _attributes(self, start: CaptureStart) -> Mapping[str, Attribute]:
-        times = ("arm_time", "start_time", "hw_time_offset_ns")
-        known = {name: value for name in times if (value := getattr(start, name)) is not None}
+        known = {name: value for name in _TIMES if (value := getattr(start, name)) is not None}
         return known | {"time_source": self._file_rows.time}
 
-    async def _write(self) -> None:
-        while True:
-            rows = await self._due()
-            payloads = self._backlog.take(rows)
-            self._waiting_since = asyncio.get_running_loop().time()
-            self._in_job = sum(map(len, payloads))
-            self._rows_in_job = rows
-            self.rows = await self._on_thread(self._store, payloads)
-            self._in_job = self._rows_in_job = 0
-            if self._on_rows:
-                self._on_rows(self.rows)
-            self._bulletin.announce()
+    def _put_down(self, record: AcquisitionRecord, *, new: bool = False) -> None:
+        self.records = (*(self.records if new else self.records[:-1]), record)
+        self._writer.record(len(self.records) - 1, record)
 
-    async def _due(self) -> int:
-        """Return how many rows to write, when there are enough or they have waited enough."""
-        clock = asyncio.get_running_loop().time
-        while True:
-            latest = self._waiting_since + self._flush_period
-            rows = self._backlog.due(everything=bool(self._in_a_hurry) or clock() >= latest)
-            if rows:
-                return rows
-            self._wake.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(latest if self._backlog.rows else None):
-                    await self._wake.wait()
+    def _write(self, batch: Batch, batches: Batches, *, flush: bool) -> None:
+        try:
+            self._do(self._append, batch.samples, flush=flush)
+        finally:
+            batches.give_back(batch)
 
-    def _store(self, payloads: list[memoryview]) -> int:
-        """Write rows, on the thread, and return how many can be read now."""
-        self._writer.append(self._file_rows.decode(self._joined(payloads)))
-        return self._writer.flush()
+    def _append(self, samples: memoryview, *, flush: bool) -> None:
+        begun = time.monotonic()
+        columns = self._file_rows.decode(samples)
+        decoded = time.monotonic()
+        self.slowness.decoding += decoded - begun
+        self._writer.append(columns)
+        if flush:
+            self.rows = self._writer.flush()
+        self.slowness.writing += time.monotonic() - decoded
 
-    def _joined(self, payloads: list[memoryview]) -> memoryview:
-        """Return the payloads as one; valid until the next call."""
-        if len(payloads) == 1:
-            return payloads[0]
-        size = sum(map(len, payloads))
-        if size > len(self._buffer):
-            self._buffer = bytearray(size)
-        whole, at = memoryview(self._buffer)[:size], 0
-        for payload in payloads:
-            whole[at : at + len(payload)] = payload
-            at += len(payload)
-        return whole
+    def _flush(self) -> None:
+        self.rows = self._writer.flush()
+
+    def _end(self, sent: Sent) -> None:
+        present = self.acquisition
+        if present is None:
+            raise RuntimeError("an acquisition ended that had not begun")
+        self._flush()
+        record = present.record(self.rows, sent)
+        self._put_down(record)
+        self.acquisition = None
+        if record.problems():
+            advice = self.slowness.advice(sent, record)
+            raise present.failure(record, self._path, self.rows, advice)
+        result = present.result(record, sent.bytes)
+        _log.info("%s: acquisition ended, %s", self._path, result)
+        self.outcomes.append(result)
+
+    def _cut(self, sent: Sent, failure: Exception | None) -> None:
+        if failure:
+            self.outcomes.append(failure)
+        if self.acquisition is not None:
+            try:
+                self._put_down(self.acquisition.record(self.rows, sent))
+            except Exception as second:  # noqa: BLE001  close() raises it to whoever waits
+                self.outcomes.append(second)
+        self._over = True
+        self._done += 1
+        self._announce()
 
     async def _on_thread(
         self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs

@@ -1,108 +1,50 @@
-"""One data connection: acquisitions as they come, read no faster than they are consumed."""
+"""One data connection: opened on the event loop, read from a thread, as fast as it is asked."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import AsyncIterator
-from functools import partial
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from typing_extensions import override
-
 from panda_ophyd.client.address import PandaAddress, as_address
-from panda_ophyd.client.wire import Wire, dial
-from panda_ophyd.data import DataEvent, DataProtocol, Frame
+from panda_ophyd.client.wire import dial_socket, lost
+from panda_ophyd.data import DataEvent, DataProtocol
 from panda_ophyd.errors import CommandError, PandaConnectionError, ProtocolError
 
 OPEN_TIMEOUT = 10.0
 """Seconds for connecting, and again for the server's OK, which it sends at once."""
 
-READ_AHEAD_BYTES = 16 * 1024 * 1024
-"""What may wait for the consumer before we stop reading: a quarter of a second at PandA's
-60 MB/s. Then the server's own ring of 256 MiB fills, and then it says so itself."""
-
-_EVENT_BYTES = 100
-"""Counted for each event besides its payload, so that a flood of empty frames is bounded too."""
-
+_NOWHERE = memoryview(bytearray())
 _log = logging.getLogger(__name__)
 
 
-class _DataWire(Wire):
-    """The data connection as the event loop sees it."""
-
-    def __init__(self, where: str, protocol: DataProtocol) -> None:
-        super().__init__(where)
-        self._protocol = protocol
-        self._events: deque[DataEvent] = deque()
-        self._held = 0
-        self._news = asyncio.Event()
-
-    async def opened(self) -> None:
-        """Send the options and return when the server accepted them."""
-        self.transport.write(self._protocol.option_line)
-        while not self._protocol.ready:
-            await self._wait()
-
-    async def next_event(self) -> DataEvent:
-        """Return the oldest event; after the last one raise why there are no more."""
-        while not self._events:
-            await self._wait()
-        event = self._events.popleft()
-        self._held -= _size(event)
-        # Half of it may be left, so that reading does not stop and go with every frame.
-        if self._held <= READ_AHEAD_BYTES // 2:
-            self.transport.resume_reading()
-        return event
-
-    async def _wait(self) -> None:
-        if self.lost:
-            again = PandaConnectionError(str(self.lost))
-            raise again from self.lost.__cause__
-        self._news.clear()
-        await self._news.wait()
-
-    @override
-    def data_received(self, data: bytes) -> None:
-        _log.debug("%s < %d bytes", self.where, len(data))
-        try:
-            events = self._protocol.receive_data(data)
-        except (ProtocolError, CommandError) as error:
-            self.fail(error)
-            return
-        self._events += events
-        self._held += sum(map(_size, events))
-        if self._held > READ_AHEAD_BYTES:
-            self.transport.pause_reading()
-        self._news.set()
-        if self._protocol.error:
-            self.fail(self._protocol.error)
-
-    @override
-    def end(self) -> Exception:
-        try:
-            self._protocol.receive_eof()
-        except ProtocolError as error:
-            return error
-        return EOFError("the server closed it between acquisitions")
-
-    @override
-    def lose(self) -> None:
-        self._news.set()
+def _receive_scattered(connection: socket.socket, buffers: list[memoryview]) -> int:
+    return connection.recvmsg_into(buffers)[0]
 
 
-def _size(event: DataEvent) -> int:
-    return _EVENT_BYTES + (len(event.payload) if isinstance(event, Frame) else 0)
+def _receive_first(connection: socket.socket, buffers: list[memoryview]) -> int:
+    return connection.recv_into(buffers[0])
+
+
+# Windows has no recvmsg
+_receive: Callable[[socket.socket, list[memoryview]], int] = (
+    _receive_scattered if hasattr(socket.socket, "recvmsg_into") else _receive_first
+)
 
 
 class CaptureStream:
-    """A data connection to a PandA; single use, one consumer, who iterates over its events.
+    """A data connection to a PandA; single use, one thread at a time that reads.
 
-    The iteration never ends by itself: the server does not close first, so after the last
-    event it raises PandaConnectionError, which says how far an acquisition got. Silence is
-    normal, so there is no time-out for reading; a dead peer is noticed by the kernel.
+    Nothing is read that was not asked for, so a slow reader holds the server back: its ring
+    of 256 MiB takes over. Silence is normal; a dead peer is noticed by the kernel. The
+    server does not close first, so every end of the connection is an error, which says how
+    far an acquisition got.
 
     Args:
         address: where the PandA is.
@@ -124,13 +66,23 @@ class CaptureStream:
         self._options = options
         self._protocol = DataProtocol(options)
         self._timeout = timeout
-        self._wire: _DataWire | None = None
         self._used = False
+        self._lost: PandaConnectionError | None = None
+        self._first_cause = threading.Lock()
+        self._inside = threading.Lock()
+        self._socket: socket.socket | None = None
+        self._bell: tuple[socket.socket, socket.socket] | None = None
+        self._selector: selectors.BaseSelector | None = None
 
     @property
     def where(self) -> str:
         """``host:port`` of the data connection."""
         return f"{self.address.host}:{self.address.data_port}"
+
+    @property
+    def frame_start(self) -> int:
+        """Bytes of samples in this acquisition before its latest frame."""
+        return self._protocol.frame_start
 
     async def open(self) -> None:
         """Connect and send the options; returns after the server's OK.
@@ -145,39 +97,145 @@ class CaptureStream:
         if self._used:
             raise PandaConnectionError(f"{self.where}: a stream opens once; make a new one")
         self._used = True
-        wire = await dial(
-            partial(_DataWire, self.where, self._protocol),
-            self.address.host,
-            self.address.data_port,
-            self._timeout,
-        )
+        connection = await dial_socket(self.address.host, self.address.data_port, self._timeout)
         try:
-            await self._accepted(wire)
-            self._wire = wire
-        finally:
-            if self._wire is None:
-                await wire.close()
+            await self._accepted(connection)
+        except BaseException:
+            connection.close()
+            raise
+        if self._lost:
+            connection.close()
+            raise PandaConnectionError(str(self._lost))
+        # A socket rather than an event: the reader waits for it and for bytes at once
+        self._bell = socket.socketpair()
+        for end in self._bell:
+            end.setblocking(False)
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(connection, selectors.EVENT_READ)
+        self._selector.register(self._bell[0], selectors.EVENT_READ)
+        self._socket = connection
 
-    async def _accepted(self, wire: _DataWire) -> None:
+    async def _accepted(self, connection: socket.socket) -> None:
         try:
             async with asyncio.timeout(self._timeout):
-                await wire.opened()
+                await self._ask(connection)
         except TimeoutError as error:
             raise PandaConnectionError(
                 f"{self.where}: no answer to {self._options!r} within {self._timeout:g} s;"
                 " is this a PandA's data port?"
             ) from error
-        except PandaConnectionError as error:
-            cause = error.__cause__ or error
+        except (OSError, ProtocolError, CommandError) as error:
             raise PandaConnectionError(
-                f"{self.where}: this does not behave as a PandA's data port: {cause}"
-            ) from cause
+                f"{self.where}: this does not behave as a PandA's data port: {error}"
+            ) from error
+
+    async def _ask(self, connection: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(connection, self._protocol.option_line)
+        while not self._protocol.accepted():
+            (buffer,) = self._protocol.buffers(_NOWHERE)
+            count = await loop.sock_recv_into(connection, buffer)
+            if not count:
+                self._protocol.receive_eof()
+            self._protocol.received(count)
+
+    def next_event(self, room: memoryview, timeout: float | None = None) -> DataEvent | None:
+        """Return the next event, waiting for it; for a thread, not for the event loop.
+
+        Args:
+            room: where samples go, writable bytes; not empty once an acquisition has begun,
+                and the same as last time until a `Payload` says how much is in it.
+            timeout: s; None waits as long as it takes.
+
+        Returns:
+            None if nothing came within the time-out, or somebody has called `wake`.
+
+        Raises:
+            PandaConnectionError: the connection is not there any more; the message says how
+                far an acquisition got, ``__cause__`` is the first cause.
+        """
+        with self._inside:
+            if self._lost:
+                raise _again(self._lost) from self._lost.__cause__
+            if self._socket is None or self._selector is None:
+                raise PandaConnectionError(f"{self.where}: not open; await open() first")
+            try:
+                return self._next_event(self._socket, self._selector, room, timeout)
+            except (OSError, EOFError, ProtocolError, CommandError) as error:
+                # Closing it from elsewhere looks like an error here; that cause was first
+                failure = self._fail(error)
+                raise _again(failure) from failure.__cause__
+
+    def _next_event(
+        self,
+        connection: socket.socket,
+        selector: selectors.BaseSelector,
+        room: memoryview,
+        timeout: float | None,
+    ) -> DataEvent | None:
+        latest = None if timeout is None else time.monotonic() + timeout
+        while (event := self._protocol.next_event(room)) is None:
+            try:
+                count = _receive(connection, self._protocol.buffers(room))
+            except BlockingIOError:
+                left = None if latest is None else max(latest - time.monotonic(), 0)
+                if not self._has_bytes(selector, left):
+                    return None
+            else:
+                if not count:
+                    self._protocol.receive_eof()
+                    raise EOFError("the server closed it between acquisitions")
+                self._protocol.received(count)
+        return event
+
+    def _has_bytes(self, selector: selectors.BaseSelector, timeout: float | None) -> bool:
+        """Wait; return whether there is something to receive, and nobody rings."""
+        ready = [key.fileobj for key, _ in selector.select(timeout)]
+        if self._bell and self._bell[0] in ready:
+            self._bell[0].recv(64)
+            return False
+        return bool(ready)
+
+    def wake(self) -> None:
+        """Have a reader that waits return at once, or the next one; from any thread."""
+        bell = self._bell
+        if bell:
+            try:
+                bell[1].send(b"!")
+            except OSError as error:  # it rings already, or is gone
+                _log.debug("%s: not woken: %s", self.where, error)
+
+    def abort(self) -> None:
+        """End the connection; a waiting reader gets an error. From any thread, at once."""
+        self._fail(ConnectionAbortedError("closed by this program"))
+
+    def _fail(self, cause: Exception) -> PandaConnectionError:
+        """End the connection; only the first cause counts, and is returned."""
+        with self._first_cause:
+            if self._lost is None:
+                self._lost = lost(self.where, cause)
+                _log.info("%s", self._lost)
+            connection = self._socket
+        if connection:
+            # Not close(): the number may be another file's by the time the reader sees it
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError as error:
+                _log.debug("%s: not shut down: %s", self.where, error)
+            self.wake()
+        return self._lost
 
     async def close(self) -> None:
-        """Close the connection; may be called again. A waiting consumer gets an error."""
+        """Close the connection; may be called again. A waiting reader gets an error."""
         self._used = True
-        if self._wire:
-            await self._wire.close()
+        self.abort()
+        with self._inside:  # a reader that waited is on its way out
+            if self._selector:
+                self._selector.close()
+            for end in (self._socket, *(self._bell or ())):
+                if end:
+                    end.close()
+            self._socket = self._bell = self._selector = None
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -191,18 +249,7 @@ class CaptureStream:
     ) -> None:
         await self.close()
 
-    def __aiter__(self) -> AsyncIterator[DataEvent]:
-        return self
 
-    async def __anext__(self) -> DataEvent:
-        """Return the next event, waiting for it as long as it takes.
-
-        Cancelling the wait loses nothing.
-
-        Raises:
-            PandaConnectionError: the connection is not there any more; the message says how
-                far an acquisition got, ``__cause__`` is the first cause.
-        """
-        if self._wire is None:
-            raise PandaConnectionError(f"{self.where}: not open; await open() first")
-        return await self._wire.next_event()
+def _again(failure: PandaConnectionError) -> PandaConnectionError:
+    # A new one, for a traceback grows each time it is raised
+    return PandaConnectionError(str(failure))

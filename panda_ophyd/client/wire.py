@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import TypeVar, cast
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, TypeVar, cast
 
 from typing_extensions import override
 
@@ -59,8 +60,7 @@ class Wire(asyncio.Protocol, ABC):
         """End the connection; only the first cause counts."""
         if self.lost is not None:
             return
-        self.lost = PandaConnectionError(f"{self.where}: connection lost: {_words(cause)}")
-        self.lost.__cause__ = cause
+        self.lost = lost(self.where, cause)
         _log.info("%s", self.lost)
         # Not close(): that waits until a peer, which may read no more, has taken our bytes.
         self.transport.abort()
@@ -73,10 +73,7 @@ class Wire(asyncio.Protocol, ABC):
 
     def set_options(self) -> None:
         """Ask the kernel for prompt sending and for noticing dead peers."""
-        connection = self.transport.get_extra_info("socket")
-        for level, name, value in _SOCKET_OPTIONS:
-            if (option := getattr(socket, name, None)) is not None:
-                connection.setsockopt(level, option, value)
+        set_options(self.transport.get_extra_info("socket"))
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -93,8 +90,19 @@ class Wire(asyncio.Protocol, ABC):
         self._gone.set()
 
 
-def _words(cause: Exception) -> str:
-    return str(cause) or type(cause).__name__
+def lost(where: str, cause: Exception) -> PandaConnectionError:
+    """Return what every later use of a connection raises, caused by what ended it."""
+    words = str(cause) or type(cause).__name__
+    error = PandaConnectionError(f"{where}: connection lost: {words}")
+    error.__cause__ = cause
+    return error
+
+
+def set_options(connection: socket.socket) -> None:
+    """Ask the kernel for prompt sending and for noticing dead peers."""
+    for level, name, value in _SOCKET_OPTIONS:
+        if (option := getattr(socket, name, None)) is not None:
+            connection.setsockopt(level, option, value)
 
 
 _W = TypeVar("_W", bound=Wire)
@@ -112,13 +120,53 @@ async def dial(factory: Callable[[], _W], host: str, port: int, timeout: float) 
     Raises:
         PandaConnectionError: unknown host, refused, unreachable or too late; one line.
     """
+    async with _dialling(host, port, timeout):
+        # IPv4 only, as the server: `localhost` as ::1 would be refused.
+        _, wire = await asyncio.get_running_loop().create_connection(
+            factory, host, port, family=socket.AF_INET
+        )
+    return wire
+
+
+async def dial_socket(host: str, port: int, timeout: float) -> socket.socket:
+    """Connect a socket, which does not block; its options are set.
+
+    Args:
+        host: name or IPv4 address.
+        port: TCP port.
+        timeout: for name look-up and connection together, s.
+
+    Raises:
+        PandaConnectionError: as `dial`.
+    """
+    loop = asyncio.get_running_loop()
+    async with _dialling(host, port, timeout):
+        found = await loop.getaddrinfo(host, port, family=socket.AF_INET, type=socket.SOCK_STREAM)
+        for *_, address in found[:-1]:
+            with contextlib.suppress(OSError):
+                return await _connected(address)
+        return await _connected(found[-1][-1])
+
+
+async def _connected(address: Any) -> socket.socket:
+    connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        connection.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(connection, address)
+        set_options(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextlib.asynccontextmanager
+async def _dialling(host: str, port: int, timeout: float) -> AsyncGenerator[None]:
+    """Say in one line why there is no connection."""
     where = f"{host}:{port}"
     try:
         async with asyncio.timeout(timeout):
-            # IPv4 only, as the server: `localhost` as ::1 would be refused.
-            _, wire = await asyncio.get_running_loop().create_connection(
-                factory, host, port, family=socket.AF_INET
-            )
+            yield
     except socket.gaierror as error:
         raise PandaConnectionError(
             f"{where}: unknown host ({error.strerror}); check the name or give an IPv4 address"
@@ -136,4 +184,3 @@ async def dial(factory: Callable[[], _W], host: str, port: int, timeout: float) 
     except OSError as error:
         raise PandaConnectionError(f"{where}: cannot connect ({error})") from error
     _log.info("connected to %s", where)
-    return wire

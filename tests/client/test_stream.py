@@ -1,4 +1,4 @@
-"""A data connection: every event arrives, in order, and its end is never silent."""
+"""A data connection: all that is sent arrives, in order, and its end is never silent."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import itertools
 
 import pytest
 
-from panda_ophyd.client import CaptureStream, PandaAddress, stream
-from panda_ophyd.data import CapturedField, CaptureEnd, CaptureStart, DataEvent, Frame
+from panda_ophyd.client import CaptureStream, PandaAddress
+from panda_ophyd.data import CapturedField, CaptureEnd, CaptureStart, Payload
 from panda_ophyd.errors import CommandError, FieldValueError, PandaConnectionError, ProtocolError
 
 HEADER = (
@@ -33,7 +33,10 @@ def framed(payload: bytes) -> bytes:
 
 
 ACQUISITION = HEADER + framed(b"1234") + framed(b"") + framed(b"56789abc") + b"END 3 Ok\n"
-EVENTS = [START, Frame(b"1234"), Frame(b""), Frame(b"56789abc"), CaptureEnd(3, "Ok")]
+EVENTS = [START, b"123456789abc", CaptureEnd(3, "Ok")]
+"""The samples of an acquisition as one, for how they come in pieces is the network's affair."""
+
+Event = CaptureStart | CaptureEnd | bytes | bytearray
 
 
 def sending(*pieces: bytes, stay: bool = True):
@@ -51,29 +54,57 @@ def sending(*pieces: bytes, stay: bool = True):
     return session
 
 
-async def until_lost(events: CaptureStream) -> tuple[list[DataEvent], PandaConnectionError]:
-    got: list[DataEvent] = []
-    try:
-        async for event in events:
-            got.append(event)  # noqa: PERF401, these are wanted although an error follows
-    except PandaConnectionError as error:
-        return got, error
-    pytest.fail("the iteration ended without an error")
+class Reader:
+    """Takes what comes, in a thread as it is meant to be, until a condition or an error."""
 
+    def __init__(self, stream: CaptureStream, room: int = 64) -> None:
+        self.stream = stream
+        self.room = memoryview(bytearray(room))
+        self.events: list[Event] = []
 
-async def take(events: CaptureStream, count: int) -> list[DataEvent]:
-    return [await anext(events) for _ in range(count)]
+    async def take(self, count: int) -> list[Event]:
+        """Return so many more events, neighbouring samples being one."""
+        end = len(self.events) + count
+        while not (len(self.events) == end and not isinstance(self.events[-1], bytearray)):
+            assert len(self.events) <= end
+            await self.step()
+        return self.events[end - count :]
+
+    async def step(self, timeout: float | None = 20) -> bool:
+        event = await asyncio.to_thread(self.stream.next_event, self.room, timeout)
+        if isinstance(event, Payload):
+            samples = self.events[-1] if self.events else None
+            if not isinstance(samples, bytearray):
+                samples = bytearray()
+                self.events.append(samples)
+            samples += self.room[: event.size]
+        elif event:
+            self.events.append(event)
+        return event is not None
+
+    async def until_lost(self) -> PandaConnectionError:
+        try:
+            while await self.step():
+                pass
+        except PandaConnectionError as error:
+            return error
+        pytest.fail("nothing comes, and no error either")
 
 
 async def test_acquisitions_follow_each_other_on_one_connection(serve) -> None:
-    async with CaptureStream(await serve(sending(ACQUISITION * 3))) as events:
-        assert await take(events, 15) == EVENTS * 3
+    async with CaptureStream(await serve(sending(ACQUISITION * 3))) as stream:
+        assert await Reader(stream).take(9) == EVENTS * 3
 
 
 async def test_an_acquisition_may_come_in_single_bytes(serve) -> None:
     pieces = [bytes([byte]) for byte in ACQUISITION]
-    async with CaptureStream(await serve(sending(*pieces))) as events:
-        assert await take(events, 5) == EVENTS
+    async with CaptureStream(await serve(sending(*pieces))) as stream:
+        assert await Reader(stream).take(3) == EVENTS
+
+
+async def test_the_room_may_be_smaller_than_a_sample(serve) -> None:
+    async with CaptureStream(await serve(sending(ACQUISITION * 2))) as stream:
+        assert await Reader(stream, room=3).take(6) == EVENTS * 2
 
 
 async def test_the_options_can_ask_for_scaled_samples(serve) -> None:
@@ -82,46 +113,46 @@ async def test_the_options_can_ask_for_scaled_samples(serve) -> None:
         await peer.say(b"OK\n" + ACQUISITION.replace(b"Raw", b"Scaled"))
         await peer.stay()
 
-    async with CaptureStream(await serve(session), options="XML FRAMED SCALED") as events:
-        start = await anext(events)
+    async with CaptureStream(await serve(session), options="XML FRAMED SCALED") as stream:
+        start, *_ = await Reader(stream).take(3)
         assert isinstance(start, CaptureStart)
         assert start.process == "Scaled"
 
 
-async def test_waiting_may_be_cancelled_without_losing_an_event(serve) -> None:
+async def test_nothing_within_the_time_out_is_no_event_and_nothing_is_lost(serve) -> None:
     go = asyncio.Event()
 
     async def session(peer) -> None:
-        await sending(stay=False)(peer)
+        await sending(ACQUISITION[:-5], stay=False)(peer)
         await go.wait()
-        await peer.say(ACQUISITION)
+        await peer.say(ACQUISITION[-5:])
         await peer.stay()
 
-    async with CaptureStream(await serve(session)) as events:
-        waiting = asyncio.ensure_future(anext(events))
-        await asyncio.sleep(0)
-        waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
+    async with CaptureStream(await serve(session)) as stream:
+        reader = Reader(stream)
+        while await reader.step(timeout=0.05):
+            pass
         go.set()
-        assert await take(events, 5) == EVENTS
+        assert await reader.take(1) == [EVENTS[-1]]
+        assert reader.events == EVENTS
 
 
-async def test_a_slow_consumer_holds_the_server_back_and_loses_nothing(
-    serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stream, "READ_AHEAD_BYTES", 2**20)
-    size, count = 2**16, 1000  # far more than the bound and both kernel buffers hold
+async def test_a_reader_that_waits_can_be_woken(serve) -> None:
+    async with CaptureStream(await serve(sending(ACQUISITION))) as stream:
+        reader = Reader(stream)
+        await reader.take(3)
+        waiting = asyncio.create_task(reader.step(timeout=None))
+        await asyncio.sleep(0.01)
+        stream.wake()
+        assert not await waiting
+        for _ in range(3):  # one that comes before is not forgotten, and many are one
+            stream.wake()
+        assert not await reader.step(timeout=None)
+
+
+async def test_a_slow_reader_holds_the_server_back_and_loses_nothing(serve) -> None:
+    size, count = 2**16, 1000  # far more than both kernel buffers hold
     said = 0
-    paused = asyncio.Event()
-
-    def data_received(wire, data: bytes) -> None:
-        receive(wire, data)
-        if not wire.transport.is_reading():
-            paused.set()
-
-    receive = stream._DataWire.data_received
-    monkeypatch.setattr(stream._DataWire, "data_received", data_received)
 
     async def session(peer) -> None:
         nonlocal said
@@ -132,39 +163,30 @@ async def test_a_slow_consumer_holds_the_server_back_and_loses_nothing(
         await peer.say(b"END %d Ok\n" % (size * count // 4))
         await peer.stay()
 
-    async with CaptureStream(await serve(session)) as events:
-        assert await anext(events) == START
-        wire = events._wire
-        assert wire is not None
-        await paused.wait()
-        assert wire._held < 2**20 + 2**19
+    async with CaptureStream(await serve(session)) as stream:
+        reader = Reader(stream, room=2**20)
+        before = -1
+        while said > before:  # until the server is stuck
+            before = said
+            await asyncio.sleep(0.1)
         assert said < count
-        for number in range(count):
-            event = await anext(events)
-            assert isinstance(event, Frame)
-            assert event.payload == number.to_bytes(4, "little") * (size // 4)
-            assert wire._held < 2**20 + 2**19
-        assert await anext(events) == CaptureEnd(size * count // 4, "Ok")
-        assert wire._held == 0
+        start, samples, end = await reader.take(3)
+        assert (start, end) == (START, CaptureEnd(size * count // 4, "Ok"))
+        expected = (number.to_bytes(4, "little") * (size // 4) for number in range(count))
+        assert samples == b"".join(expected)
 
 
-async def test_a_flood_of_empty_frames_is_bounded_too(
-    serve, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stream, "READ_AHEAD_BYTES", 2**20)
+async def test_a_flood_of_empty_frames_takes_no_memory(serve) -> None:
     pieces = [HEADER, *itertools.repeat(framed(b"") * 10_000, 20), b"END 0 Ok\n"]
-    async with CaptureStream(await serve(sending(*pieces))) as events:
-        assert await anext(events) == START
-        got = await take(events, 200_000)
-        assert got == [Frame(b"")] * 200_000
-        assert await anext(events) == CaptureEnd(0, "Ok")
+    async with CaptureStream(await serve(sending(*pieces))) as stream:
+        assert await Reader(stream).take(2) == [START, CaptureEnd(0, "Ok")]
 
 
 @pytest.mark.parametrize(
     ("wire", "count", "cause", "words"),
     [
         (b"", 0, EOFError, "the server closed it between acquisitions"),
-        (ACQUISITION, 5, EOFError, "the server closed it between acquisitions"),
+        (ACQUISITION, 3, EOFError, "the server closed it between acquisitions"),
         (ACQUISITION[:30], 0, ProtocolError, "inside the header"),
         (HEADER, 1, ProtocolError, "inside an acquisition, after 0 frames with 0 samples"),
         (
@@ -179,17 +201,19 @@ async def test_a_flood_of_empty_frames_is_bounded_too(
 async def test_an_end_comes_after_the_last_event_and_says_how_far_it_got(
     serve, wire: bytes, count: int, cause: type[Exception], words: str
 ) -> None:
-    events = CaptureStream(await serve(sending(wire, stay=False)))
-    await events.open()
-    got, error = await until_lost(events)
-    assert len(got) == count
+    stream = CaptureStream(await serve(sending(wire, stay=False)))
+    await stream.open()
+    reader = Reader(stream)
+    error = await reader.until_lost()
+    assert len(reader.events) == count
     assert isinstance(error.__cause__, cause)
-    assert str(error).startswith(f"{events.where}: connection lost: ")
+    assert str(error).startswith(f"{stream.where}: connection lost: ")
     assert words in str(error)
-    again, error = await until_lost(events)
-    assert again == []
+    error = await reader.until_lost()
+    assert isinstance(error.__cause__, cause)
+    assert len(reader.events) == count
     assert words in str(error)
-    await events.close()
+    await stream.close()
 
 
 async def test_a_reset_connection_names_its_cause(serve) -> None:
@@ -198,29 +222,48 @@ async def test_a_reset_connection_names_its_cause(serve) -> None:
         await asyncio.sleep(0)
         peer.reset()
 
-    events = CaptureStream(await serve(session))
-    await events.open()
-    _, error = await until_lost(events)
+    stream = CaptureStream(await serve(session))
+    await stream.open()
+    error = await Reader(stream).until_lost()
     assert isinstance(error.__cause__, ConnectionResetError)
-    await events.close()
+    await stream.close()
 
 
-async def test_closing_wakes_the_consumer_with_an_error(serve) -> None:
-    events = CaptureStream(await serve(sending(ACQUISITION)))
-    await events.open()
-    await take(events, 5)
-    waiting = asyncio.ensure_future(anext(events))
-    await asyncio.sleep(0)
-    await events.close()
+async def test_closing_wakes_the_reader_with_an_error(serve) -> None:
+    stream = CaptureStream(await serve(sending(ACQUISITION)))
+    await stream.open()
+    reader = Reader(stream)
+    await reader.take(3)
+    waiting = asyncio.ensure_future(reader.step(timeout=None))
+    await asyncio.sleep(0.01)
+    await stream.close()
     with pytest.raises(PandaConnectionError, match=r"closed by this program"):
         await waiting
-    await events.close()
+    await stream.close()
+    stream.wake()
+
+
+async def test_what_ended_it_first_is_what_the_reader_is_told(serve) -> None:
+    async with CaptureStream(await serve(sending(ACQUISITION, stay=False))) as stream:
+        stream.abort()
+        error = await Reader(stream).until_lost()
+        assert "closed by this program" in str(error)
+        assert isinstance(error.__cause__, ConnectionAbortedError)
+
+
+async def test_a_stream_that_was_given_up_does_not_open(serve) -> None:
+    stream = CaptureStream(await serve(sending(ACQUISITION)))
+    opening = asyncio.create_task(stream.open())
+    await asyncio.sleep(0)
+    await stream.close()
+    with pytest.raises(PandaConnectionError, match=r"closed by this program"):
+        await opening
 
 
 async def test_a_stream_opens_once(serve) -> None:
     events = CaptureStream(await serve(sending()))
     with pytest.raises(PandaConnectionError, match=r"not open"):
-        await anext(events)
+        events.next_event(memoryview(b""))
     await events.open()
     with pytest.raises(PandaConnectionError, match=r"make a new one"):
         await events.open()
