@@ -27,6 +27,9 @@ Observer: TypeAlias = Callable[[int, int], None]
 
 _MICROSECONDS = 1_000_000
 
+_FIBRE = "_SYNC_OUT", "_SYNC_IN"
+"""How the blocks at its ends are called."""
+
 _CONNECTOR = re.compile(r"([A-Z][A-Z0-9_]*?)([1-9][0-9]*)")
 
 
@@ -47,6 +50,14 @@ class Box(Protocol):
 
     def wake_at(self, tick: int) -> None:
         """Let time come to a tick, though no block may have anything to do there."""
+        ...
+
+    def fibre_laid(self, source: tuple[str, int], target: tuple[str, int]) -> None:
+        """Learn that a transmitter of the box sends to a receiver of it.
+
+        Raises:
+            ValueError: the box has no such transmitter, or no such receiver.
+        """
         ...
 
     def level_driven(self, block: str, number: int, level: int, tick: int | None = None) -> None:
@@ -175,6 +186,7 @@ class World:
         self._box: Box | None = None
         self._levels: dict[tuple[str, int], int] = {}
         self._observers: dict[tuple[str, int], list[Observer]] = {}
+        self._fibres: list[tuple[tuple[str, int], tuple[str, int]]] = []
         self.axes: dict[str, Axis] = {}
         self.encoders: dict[int, Track] = {}
         for name, number in axes.items():
@@ -229,12 +241,21 @@ class World:
     def cable(self, output: str, input_: str) -> None:
         """Lay a cable from an output of the box to an input of it, ``cable("TTLOUT1", "TTLIN2")``.
 
-        The input follows one tick after the output.
+        The input follows one tick after the output. From ``SFP2_SYNC_OUT1`` to
+        ``SFP3_SYNC_IN1`` it is a fibre, which takes longer and has its link up.
 
         Raises:
-            ValueError: a name is not that of a connector.
+            ValueError: a name is not that of a connector, or an end of a fibre is not there.
         """
         source, target = connector(output), connector(input_)
+        ends = source[0].endswith(_FIBRE[0]), target[0].endswith(_FIBRE[1])
+        if all(ends):
+            if self._box:
+                self._box.fibre_laid(source, target)
+            self._fibres.append((source, target))
+            return
+        if any(ends):
+            raise ValueError(f"no cable fits from {output} to {input_}")
 
         def follow(tick: int, level: int) -> None:
             self._levels[target] = level
@@ -257,6 +278,8 @@ class World:
     def attach(self, box: Box) -> None:
         """Surround a box."""
         self._box = box
+        for source, target in self._fibres:
+            box.fibre_laid(source, target)
 
     def drive(self, block: str, number: int, level: int, tick: int | None = None) -> None:
         """Set the level on an input of the box, as ``drive("TTLIN", 1, 1)``.

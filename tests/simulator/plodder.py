@@ -147,6 +147,9 @@ class Plodder:
     def encoder_changed(self, number: int, tick: int) -> None:
         """Do nothing: everything is looked at anyway."""
 
+    def fibre_laid(self, source: tuple[str, int], target: tuple[str, int]) -> None:
+        raise AssertionError(f"no fibre is laid here: {source} to {target}")
+
     def encoder_plugged(self, number: int, track: Track) -> None:
         """Do nothing: nobody does."""
 

@@ -37,14 +37,13 @@ from panda_simulator.behaviours.ports import (
     InputPort,
     OutputPort,
     RegisterFile,
-    SyncOutput,
     System,
-    sync_input,
 )
 from panda_simulator.behaviours.posenc import Posenc
 from panda_simulator.behaviours.pulse import Pulse
 from panda_simulator.behaviours.qdec import Qdec
 from panda_simulator.behaviours.seq import Seq
+from panda_simulator.behaviours.sfp import LATENCY, LINK, SyncInput, SyncOutput
 from panda_simulator.behaviours.srgate import Srgate
 from panda_simulator.behaviours.stretches import (
     EMPTY,
@@ -74,9 +73,9 @@ BEHAVIOURS: dict[str, Callable[[], Behaviour]] = {
     "PGEN": Pgen,
     "PULSE": Pulse,
     "SEQ": Seq,
-    "SFP2_SYNC_IN": sync_input,
+    "SFP2_SYNC_IN": SyncInput,
     "SFP2_SYNC_OUT": SyncOutput,
-    "SFP3_SYNC_IN": sync_input,
+    "SFP3_SYNC_IN": SyncInput,
     "SFP3_SYNC_OUT": SyncOutput,
     "SRGATE": Srgate,
     "SYSTEM": System,
@@ -89,6 +88,8 @@ __all__ = [
     "ANYWHERE",
     "BEHAVIOURS",
     "EMPTY",
+    "LATENCY",
+    "LINK",
     "MARKS",
     "OVERFLOW",
     "TOO_CLOSE",
@@ -108,6 +109,8 @@ __all__ = [
     "Step",
     "Stretch",
     "Stretches",
+    "SyncInput",
+    "SyncOutput",
     "TableBlock",
     "Track",
     "Watcher",

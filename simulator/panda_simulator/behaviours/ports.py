@@ -1,6 +1,6 @@
-"""TTLIN, TTLOUT, LVDSIN, LVDSOUT, SYSTEM and the SFP links: blocks that hardly think.
+"""TTLIN, TTLOUT, LVDSIN, LVDSOUT and SYSTEM: blocks that hardly think.
 
-Source: blocks.md 3.1, 3.2, 3.5, 3.6.
+Source: blocks.md 3.1, 3.2, 3.5.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ Blocks with several connectors number them from 1.
 """
 
 _INTERNAL_CLOCK = 0
-_LINK_DOWN = 1
 
 
 class InputPort:
@@ -96,15 +95,3 @@ class System(RegisterFile):
         if "CLOCK_SOURCE" in changes:
             self._outputs["HEALTH"] = int(changes["CLOCK_SOURCE"] & MASK != _INTERNAL_CLOCK)
         return self._outputs, None
-
-
-def sync_input() -> RegisterFile:
-    """Make a receiver without a partner: its link is down."""
-    return RegisterFile({"LINKUP": 0, "HEALTH": _LINK_DOWN, "ERR_CNT": 0})
-
-
-class SyncOutput(RegisterFile):
-    """A transmitter that nobody listens to."""
-
-    bit_inputs: tuple[str, ...] = tuple(f"BIT{number}" for number in range(1, 9))
-    position_inputs: tuple[str, ...] = tuple(f"POS{number}" for number in range(1, 5))

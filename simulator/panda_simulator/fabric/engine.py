@@ -11,7 +11,16 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from heapq import heappop
 
-from panda_simulator.behaviours import ANYWHERE, Inenc, OutputPort, Pcap, TableBlock
+from panda_simulator.behaviours import (
+    ANYWHERE,
+    LATENCY,
+    LINK,
+    Inenc,
+    OutputPort,
+    Pcap,
+    SyncOutput,
+    TableBlock,
+)
 from panda_simulator.clock import FOREVER
 from panda_simulator.fabric.agenda import Agenda, Instance
 from panda_simulator.fabric.capture import Acquisition
@@ -172,6 +181,20 @@ class Engine:
             self.agenda.at(tick + 1, instance)["TABLE_LENGTH"] = length
 
         self.feeds[instance.block, instance.number].push(tick + 1, strobe)
+
+    def lay_fibre(self, sender: Instance, receiver: Instance, tick: int) -> None:
+        """Send from a tick on what comes to one end of a fibre to the other."""
+        output = sender.behaviour
+        if not isinstance(output, SyncOutput):
+            return
+
+        def send(_: Instance, tick: int) -> None:
+            if output.sent:
+                self.agenda.at(tick + LATENCY, receiver).update(output.sent)
+
+        sender.after = send
+        self.agenda.at(tick, receiver)[LINK] = 1
+        self.agenda.at(tick + LATENCY, receiver).update(output.levels)
 
     def deliver(self) -> None:
         """Hand over the samples that are complete."""

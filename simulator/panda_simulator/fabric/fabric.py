@@ -291,6 +291,17 @@ class Fabric:
             self._agenda.at(tick, instance)[register] = level
             self._work.set()
 
+    def fibre_laid(self, source: tuple[str, int], target: tuple[str, int]) -> None:
+        """Let a receiver have what a transmitter sends (world.Box.fibre_laid)."""
+        instances = self._wiring.instances
+        sender, receiver = instances.get(source), instances.get(target)
+        for end, key in ((sender, source), (receiver, target)):
+            if end is None:
+                raise ValueError(f"this box has no {key[0]}{key[1]} for a fibre")
+        if sender and receiver:
+            self._engine.lay_fibre(sender, receiver, self.begin_change())
+            self._work.set()
+
     def probe(self, block: str, number: int) -> Probe:
         """Look at a block without changing what it does."""
         return Probe(self._wiring, self._wiring.instances[block, number])
