@@ -73,12 +73,14 @@ class Door:
     async def close(self) -> None:
         """Give the port up; those who came in by it may stay."""
         self._listener.refuses = True
-        for _ in range(_ACCEPT_TURNS):
-            await asyncio.sleep(0)
-        if self._server is None:
-            self._listener.close()
-        else:
-            self._server.close()
+        try:
+            for _ in range(_ACCEPT_TURNS):
+                await asyncio.sleep(0)
+        finally:
+            if self._server is None:
+                self._listener.close()
+            else:
+                self._server.close()
 
     async def wait_closed(self) -> None:
         """Wait until all who came in have gone, after `close`."""

@@ -32,13 +32,19 @@ class Outages:
             engine: finds what runs the box, which may be made later.
         """
         self.ahead_ns = 0
+        self._running = False
         self._engine = engine
         self._down = Counter[str]()
         self._tasks = set[asyncio.Task[None]]()
         self._timers = set[asyncio.TimerHandle]()
 
+    def start(self) -> None:
+        """Let things happen from now on."""
+        self._running = True
+
     async def stop(self) -> None:
         """Let nothing happen any more."""
+        self._running = False
         for timer in self._timers:
             timer.cancel()
         self._timers.clear()
@@ -49,21 +55,29 @@ class Outages:
         self._down.clear()
 
     async def away(self, seconds: float, *, settings_lost: bool, reset: bool) -> None:
-        """Be away for some seconds: connections drop, and both ports refuse new ones.
+        """Be away for some seconds, or until `stop`: connections drop, both ports refuse new ones.
 
         Raises:
             OSError: the ports could not be had again.
+            RuntimeError: the box does not run.
         """
-        power_up = partial(self._engine().power_up, settings_lost=settings_lost, reset=reset)
-        await self._refuse("both", seconds, power_up)
+        if not self._running:
+            raise RuntimeError("the simulator does not run: start it first")
+        task = self._begin(self._away(seconds, settings_lost=settings_lost, reset=reset))
+        try:
+            await asyncio.wait({task})
+        finally:
+            task.cancel()
+        if not task.cancelled():
+            task.result()
 
     def reboot(self, seconds: float, *, reset: bool) -> None:
         """Begin to be away; settings are lost (faults.Machine)."""
-        self._begin(self.away(seconds, settings_lost=True, reset=reset))
+        self._begin(self._away(seconds, settings_lost=True, reset=reset))
 
     def restart(self, seconds: float, *, reset: bool) -> None:
         """Begin to be away; settings stay (faults.Machine)."""
-        self._begin(self.away(seconds, settings_lost=False, reset=reset))
+        self._begin(self._away(seconds, settings_lost=False, reset=reset))
 
     def refuse(self, port: str, seconds: float) -> None:
         """Begin to refuse new connections (faults.Machine)."""
@@ -87,6 +101,10 @@ class Outages:
         timer = asyncio.get_running_loop().call_later(seconds, call)
         self._timers.add(timer)
 
+    async def _away(self, seconds: float, *, settings_lost: bool, reset: bool) -> None:
+        power_up = partial(self._engine().power_up, settings_lost=settings_lost, reset=reset)
+        await self._refuse("both", seconds, power_up)
+
     async def _refuse(
         self, port: str, seconds: float, meanwhile: Callable[[], Awaitable[None]] | None = None
     ) -> None:
@@ -102,10 +120,13 @@ class Outages:
             self._down.subtract(ports)
         await server.accept([port for port in ports if not self._down[port]])
 
-    def _begin(self, outage: Coroutine[Any, Any, None]) -> None:
+    def _begin(self, outage: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(outage)
+        if not self._running:
+            task.cancel()
         self._tasks.add(task)
         task.add_done_callback(self._report)
+        return task
 
     def _report(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

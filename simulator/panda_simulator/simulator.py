@@ -226,13 +226,17 @@ class Simulator:
 
         Raises:
             OSError: a port is taken, or the host is not one of this machine.
+            RuntimeError: it listens already.
         """
+        if self._loop is not None:
+            raise RuntimeError(f"the simulator serves {self.address} already: stop it first")
         await self._server.start(self.host, self.control_port, self.data_port)
         self.control_port = self._server.control_port
         self.data_port = self._server.data_port
         self._loop = asyncio.get_running_loop()
         self._thread = threading.current_thread()
         self._engine.start()
+        self._outages.start()
         if self.bench_port is not None:
             bench = Bench(self.faults, self._status)
             bench.add(*Stage(self.world, lambda: self.tick, self.run_for).commands())
@@ -315,6 +319,7 @@ class Simulator:
 
         Raises:
             OSError: the ports could not be had again.
+            RuntimeError: the simulator does not run.
         """
         await self._outages.away(seconds, settings_lost=True, reset=reset)
 

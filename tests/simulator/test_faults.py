@@ -367,3 +367,28 @@ async def test_faults_of_bytes_add_up():
         assert len(got) == 6
         assert got[:1] != b"O"
         assert got[1:] == b"K =he"
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_no_fault_ends_a_session_by_an_exception_whatever_its_texts(name):
+    odd = {"command": "*ECHO*", "before": "*ECHO*", "field": "PULSE.DELAY"}
+    texts = {
+        parameter.name: odd.get(parameter.name, r"\1 \g<0>\nπ (")
+        for parameter in FAULTS[name].parameters
+        if parameter.kind == "text"
+    }
+    texts |= {"length": "1000"} if name == "long-line" else {}
+    wrong = list[object]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: wrong.append(context))
+    async with served() as (simulator, control), peer(simulator.data_port) as data:
+        simulator.faults.inject(name, **texts)
+        with contextlib.suppress(OSError):
+            data.tell("XML FRAMED RAW\n")
+            control.tell("*ECHO a?\nPULSE.*?\n*CHANGES?\nPCAP.BITS0.CAPTURE=Value\n*PCAP.ARM=\n")
+            for one in (control, data):
+                await one.silent()
+            control.tell("*PCAP.DISARM=\n")
+            for one in (control, data):
+                await one.silent()
+        simulator.faults.clear()
+    assert not wrong

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from datetime import UTC, datetime
 
@@ -246,3 +247,19 @@ async def test_a_box_without_pcap_comes_back_as_any_other(tmp_path):
             assert await again.ask("*PCAP.ARM=") == (
                 "ERR PCAP not supported with this configuration"
             )
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_a_simulator_that_stops_while_it_goes_away_leaves_nothing(turns):
+    simulator = Simulator(hardware="echo")
+    async with simulator:
+        rebooting = asyncio.create_task(simulator.reboot(60))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+    # one that had not begun is refused
+    with contextlib.nullcontext() if turns else pytest.raises(RuntimeError, match="does not run"):
+        await rebooting
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    # the ports can be had again
+    async with simulator, peer(simulator.control_port) as control:
+        assert await control.ask("*ECHO hello?") == "OK =hello"

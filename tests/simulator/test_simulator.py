@@ -228,3 +228,11 @@ def exchange(simulator: Simulator, commands: bytes, lines: int) -> list[bytes]:
 def test_a_box_that_is_not_built_in_is_refused():
     with pytest.raises(ValueError, match=r"choose one of .*pandabox-no-fmc"):
         Simulator("nosuch")
+
+
+async def test_a_simulator_that_is_started_twice_goes_on_serving():
+    async with Simulator(hardware="echo") as simulator:
+        with pytest.raises(RuntimeError, match=f"serves {simulator.address} already"):
+            await simulator.start()
+        async with peers(simulator.control_port) as [client]:
+            assert await client.ask("*ECHO hello?") == "OK =hello"
