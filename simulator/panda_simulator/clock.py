@@ -34,6 +34,8 @@ class Clock(Protocol):
     """Ticks in a second of the box."""
     waits: bool
     """Whether it stands still until the simulation is there, however long that takes."""
+    free: bool
+    """Whether it goes as far as the simulation does."""
 
     def now(self) -> int:
         """Return the tick up to which everything should have happened."""
@@ -64,6 +66,7 @@ class RealTimeClock:
     """Simulated time passes like real time, or faster or slower by a factor."""
 
     waits: bool = False
+    free: bool = False
 
     def __init__(
         self,
@@ -125,6 +128,7 @@ class FreeRunningClock:
     """
 
     waits: bool = True
+    free: bool = True
     _HELD = 0.001
     """Seconds after which one who is held looks again."""
 
@@ -169,6 +173,7 @@ class SteppedClock:
     """Time stands still until somebody sets it: for tests."""
 
     waits: bool = True
+    free: bool = False
     POLL = 0.005
     """Seconds after which one who waits looks again."""
 

@@ -71,6 +71,7 @@ class Server:
         faults: Faults | None = None,
         now_ns: Callable[[], int] = time.time_ns,
         send_timeout: float = SEND_TIMEOUT,
+        paced: bool = True,
     ) -> None:
         """Listen nowhere yet.
 
@@ -79,12 +80,14 @@ class Server:
             faults: what happens to their connections, if anything may.
             now_ns: the date, ns since 1970.
             send_timeout: seconds that one send may take, see `SEND_TIMEOUT`.
+            paced: of acquisitions, explained there.
         """
         self.box = box
         self.control_port = 0
         self.data_port = 0
         self._faults = faults
         self._now_ns = now_ns
+        self._paced = paced
         self.acquisition = self._new_acquisition(box)
         self.facilities = Facilities(box, self.acquisition, self._who)
         self._send_timeout = send_timeout
@@ -309,7 +312,9 @@ class Server:
                 return sink
             return WatchedSink(sink, row_bytes, self._faults, box.hardware.disarm)
 
-        return Acquisition(box, later=self._later, now_ns=self._now_ns, watch=watch)
+        return Acquisition(
+            box, later=self._later, now_ns=self._now_ns, watch=watch, paced=self._paced
+        )
 
     def _who(self) -> list[str]:
         return [str(session) for session in self._sessions]

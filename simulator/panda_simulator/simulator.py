@@ -166,6 +166,9 @@ class Simulator:
         self.faults = Faults(self._outages)
         self.world = World(clock)
 
+        def hand_on() -> None:
+            self._server.acquisition.settle()
+
         def blocks(layout: Layout) -> Fabric:
             return Fabric(
                 layout.blocks,
@@ -176,6 +179,7 @@ class Simulator:
                 readings=layout.readings,
                 hardware_latency=hardware_latency,
                 memory_rate=None if dma_rate is None else round(dma_rate * _MEGABYTE),
+                hand_on=hand_on,
             )
 
         def registers(layout: Layout) -> EchoHardware:
@@ -198,7 +202,9 @@ class Simulator:
             now = clock.date_ns(clock.now()) if hardware == "blocks" else time.time_ns()
             return now + self._outages.ahead_ns
 
-        self._server = Server(box_at_power_up(), faults=self.faults, now_ns=date)
+        self._server = Server(
+            box_at_power_up(), faults=self.faults, now_ns=date, paced=_paced(hardware, clock)
+        )
         if isinstance(clock, FreeRunningClock):
             clock.held = lambda: self._server.acquisition.ring.lag > _PATIENT_BLOCKS
         self._server.facilities.rootfs = identity.rootfs
@@ -343,6 +349,11 @@ class Simulator:
 
     def _status(self) -> str:
         return f"control {self.host}:{self.control_port} data {self.host}:{self.data_port}"
+
+
+def _paced(hardware: HardwareName, clock: Clock) -> bool:
+    """Tell whether data go on by the wall clock, as they are made by it."""
+    return hardware != "blocks" or not clock.waits
 
 
 def _clock(speed: Speed, frequency: int) -> Clock:

@@ -55,6 +55,7 @@ class Acquisition:
         clock: Callable[[], float] = time.monotonic,
         now_ns: Callable[[], int] = time.time_ns,
         watch: Callable[[Acquisition, int], CaptureSink] | None = None,
+        paced: bool = True,
     ) -> None:
         """Start idle.
 
@@ -65,6 +66,8 @@ class Acquisition:
             now_ns: wall clock, ns since 1970.
             watch: puts something between the hardware and its sink, given the bytes of a
                 sample.
+            paced: whether words that do not fill a block go on after 100 ms; otherwise
+                `settle` says when, and nothing depends on the clock.
         """
         features = box.wiring.features
         self.features = features
@@ -79,6 +82,7 @@ class Acquisition:
         self._clock = clock
         self._now_ns = now_ns
         self._watch = watch
+        self._paced = paced
         self._capturing = False
         self._result = Completion.OK
         self._pending = bytearray()
@@ -171,7 +175,7 @@ class Acquisition:
             rest = rest[room:]
             self._release()
         self._pending += rest
-        if not self._pending or self._due:
+        if not self._pending or self._due or not self._paced:
             return
         wait = self._released_at + BLOCK_SECONDS - self._clock()
         if wait <= _SLACK_SECONDS:
@@ -190,8 +194,8 @@ class Acquisition:
         self._notify()
 
     def settle(self) -> None:
-        """Hand over now what `later` was to do, which will not come."""
-        if self._due:
+        """Hand over now what `later` was to do, which may not come."""
+        if self._due or not self._paced:
             self._release_due()
 
     def _release_due(self) -> None:

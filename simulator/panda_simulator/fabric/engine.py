@@ -80,7 +80,12 @@ class Engine:
         self.agenda.at(0, instance).update(self.connectors.levels(instance))
 
     def play(
-        self, tick: int, deadline: float = math.inf, seconds: Callable[[], float] = float
+        self,
+        tick: int,
+        deadline: float = math.inf,
+        seconds: Callable[[], float] = float,
+        *,
+        rests: bool = False,
     ) -> bool:
         """Simulate up to a tick, or until it is late.
 
@@ -88,14 +93,17 @@ class Engine:
             tick: to come to.
             deadline: when to stop before, after one tick with calls at the earliest.
             seconds: what tells the time.
+            rests: whether time stands where nothing is due any more, as it does before
+                `FOREVER`.
 
         Returns:
             Whether it came there; `FOREVER` is at the last call.
         """
+        rests = rests or tick >= FOREVER
         while True:
             stop = self.leaps.stop(tick)
             there = self._play(stop, deadline, seconds)
-            if there and stop < FOREVER and (tick < FOREVER or self.agenda.ticks):
+            if there and stop < FOREVER and (not rests or self.agenda.ticks):
                 self.tick = max(self.tick, stop)
             if there and stop == tick:
                 return True

@@ -18,20 +18,21 @@ from __future__ import annotations
 import asyncio
 import math
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from panda_simulator.behaviours import Backlog, Inenc, RegisterFile, Track
-from panda_simulator.clock import FOREVER, Clock
+from panda_simulator.clock import Clock
 from panda_simulator.fabric.agenda import Agenda, Instance
 from panda_simulator.fabric.capture import REPORTED, Acquisition
 from panda_simulator.fabric.engine import Engine
 from panda_simulator.fabric.latency import DOCUMENTED, HARDWARE
 from panda_simulator.fabric.pace import Pace
 from panda_simulator.fabric.probe import Probe
+from panda_simulator.fabric.slices import Slices
 from panda_simulator.fabric.wiring import Wiring
 from panda_simulator.hardware import CaptureSink, Completion
 from panda_simulator.world import World
@@ -71,6 +72,7 @@ class Fabric:
         leaps: bool = True,
         hardware_latency: bool = False,
         memory_rate: int | None = None,
+        hand_on: Callable[[], None] = lambda: None,
     ) -> None:
         """Make a box in its power-up state.
 
@@ -86,6 +88,8 @@ class Fabric:
                 it makes no difference but in speed.
             memory_rate: bytes a second that PCAP can write to memory; None for any number.
             hardware_latency: whether a hop takes the ticks that real hardware needs, not one.
+            hand_on: called at ticks that do not depend on the wall clock if time runs freely:
+                what was captured by then can go on to those who read it.
         """
         self.clock_frequency = clock.frequency
         self._clock = clock
@@ -96,6 +100,7 @@ class Fabric:
         if memory_rate is not None:
             self._wiring.pcap.backlog = Backlog(memory_rate, clock.frequency)
         self._engine = Engine(self._agenda, self._wiring, world, leaps=leaps)
+        self._slices = Slices(self._engine, clock, hand_on)
         self._pace = Pace()
         self._work = asyncio.Event()
         self._alarm = Instance("", 0, RegisterFile())
@@ -318,7 +323,7 @@ class Fabric:
         again would never be done on a busy box. If the past is too much for one command,
         the change comes next after what was simulated.
         """
-        if self._clock.horizon() >= FOREVER:
+        if self._clock.free:
             self._come_to_rest()
         tick = self._next_tick()
         there = self._catch_up(tick - 1)
@@ -365,6 +370,7 @@ class Fabric:
 
     def _play(self, tick: int, deadline: float = math.inf) -> bool:
         """Simulate up to a tick, or to a time of the pace; return whether it came there."""
-        there = self._engine.play(tick, deadline, self._pace.seconds)
+        player = self._slices if self._clock.free else self._engine
+        there = player.play(tick, deadline, self._pace.seconds)
         self._clock.reached(self._engine.tick)
         return there
