@@ -166,9 +166,6 @@ class Simulator:
         self.faults = Faults(self._outages)
         self.world = World(clock)
 
-        def hand_on() -> None:
-            self._server.acquisition.settle()
-
         def blocks(layout: Layout) -> Fabric:
             return Fabric(
                 layout.blocks,
@@ -179,7 +176,7 @@ class Simulator:
                 readings=layout.readings,
                 hardware_latency=hardware_latency,
                 memory_rate=None if dma_rate is None else round(dma_rate * _MEGABYTE),
-                hand_on=hand_on,
+                hand_on=self._hand_on,
             )
 
         def registers(layout: Layout) -> EchoHardware:
@@ -346,6 +343,9 @@ class Simulator:
             return function(*args, **kwargs)
 
         return asyncio.run_coroutine_threadsafe(on_loop(), loop).result()
+
+    def _hand_on(self) -> None:
+        self._server.acquisition.settle()
 
     def _status(self) -> str:
         return f"control {self.host}:{self.control_port} data {self.host}:{self.data_port}"
