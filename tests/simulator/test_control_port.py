@@ -280,3 +280,15 @@ def test_garbage_gets_one_reply_a_line_and_never_anything_else(data):
     reply = connection.receive_data(data.replace(b"<", b"") + b"\n*ECHO end?\n")
     assert reply.endswith(b"OK =end\n")
     assert all(line.startswith((b"OK", b"ERR ", b"!", b".")) for line in reply.splitlines())
+
+
+def test_a_queue_found_changed_is_told_to_who_asked_before_the_finder_did_last(facilities):
+    early, finder, late = (ControlConnection(facilities) for _ in range(3))
+    for connection in (early, finder, late):
+        ask(connection, "*CHANGES.ATTR?")
+    facilities.box.hardware.queued_words = lambda block, _: 12 if block == "SEQ" else 0
+    report = ["!SEQ1.TABLE.QUEUED_LINES=3", "!SEQ2.TABLE.QUEUED_LINES=3", "."]
+    assert sorted(ask(finder, "*CHANGES.ATTR?")) == sorted(report)
+    assert sorted(ask(early, "*CHANGES.ATTR?")) == sorted(report)
+    assert ask(late, "*CHANGES.ATTR?") == ["."]
+    assert ask(finder, "*CHANGES.ATTR?") == ["."]
