@@ -25,6 +25,10 @@ logger = logging.getLogger(__name__)
 _LINE = re.compile(r"([A-Za-z0-9_.*]+)(?:(=)(.*)|(<)| \(error\))", re.ASCII | re.DOTALL)
 
 
+QUIVERING = ("SYSTEM.", "*")
+"""Voltages, temperatures and texts about the box, not of what it does."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChangeError:
     """In place of a value that the server could not put into text."""
@@ -90,6 +94,7 @@ class ChangePoller:
         self._idle_period = idle_period
         self._subscribers: dict[str, dict[object, Callable[[Change], None]]] = {}
         self._values: dict[str, str | ChangeError] = {}
+        self._changed: dict[str, float] = {}
         self._warned: set[str] = set()
         self._expected_until = 0.0
         self._wake = asyncio.Event()
@@ -98,6 +103,19 @@ class ChangePoller:
     def values(self) -> Mapping[str, str | ChangeError]:
         """The latest text by target, of everything but tables and multi-line texts; a live view."""
         return MappingProxyType(self._values)
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The latest text by target, without what the server could not read."""
+        return {t: text for t, text in self._values.items() if not isinstance(text, ChangeError)}
+
+    @property
+    def changed(self) -> Mapping[str, float]:
+        """When a target was last listed since the first poll, as `time.monotonic`; a live view.
+
+        Without `QUIVERING`: what changes all the time says nothing.
+        """
+        return MappingProxyType(self._changed)
 
     async def first(self) -> dict[str, str | ChangeError]:
         """Fetch everything that the server reports: the first poll of a connection lists it all.
@@ -112,7 +130,16 @@ class ChangePoller:
             ProtocolError: the reply was none.
         """
         await self._poll()
+        self._changed.clear()
         return dict(self._values)
+
+    async def fresh(self) -> None:
+        """Poll now, beside the polls of `run`: what was written before is known afterwards.
+
+        Raises:
+            PandaError: as `first`.
+        """
+        await self._poll()
 
     def subscribe(self, target: str, callback: Callable[[Change], None]) -> Callable[[], None]:
         """Have the callback called with each change of a target from now on.
@@ -189,6 +216,8 @@ class ChangePoller:
         repeated = value is not None and self._values.get(target) == value
         if value is not None:
             self._values[target] = value
+        if not target.startswith(QUIVERING):
+            self._changed[target] = time.monotonic()
         return Change(target, text, error, repeated, timestamp)
 
     def _tell(self, change: Change) -> None:

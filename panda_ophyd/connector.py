@@ -14,6 +14,7 @@ import asyncio
 import keyword
 import logging
 from collections.abc import Collection, Mapping
+from types import MappingProxyType
 from typing import Any, cast
 
 from ophyd_async.core import (
@@ -201,18 +202,25 @@ class PandaConnector(NodeConnector):
     Args:
         address: where the box is.
         box: the description of a box for mock mode, so that undeclared blocks are there too.
+        initial: what settings of the `data` block begin with.
 
     Attributes:
         session: the connection, None before the first connect and in mock mode.
         data: the state of the `data` block, likewise.
     """
 
-    def __init__(self, address: PandaAddress, box: BoxInfo | None = None) -> None:
+    def __init__(
+        self,
+        address: PandaAddress,
+        box: BoxInfo | None = None,
+        initial: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         super().__init__()
         self.address = address
         self.session: PandaSession | None = None
         self.data: DataBlockState | None = None
         self._mock_box = box
+        self._initial = initial
         self._former: DataBlockState | None = None
 
     @property
@@ -291,6 +299,9 @@ class PandaConnector(NodeConnector):
             self._fill_tree(device, BoxChildren(session.box, self.root, session, self.data))
             if former is not None:
                 self.data.adopt(former)
+            else:
+                for name, value in self._initial.items():
+                    self.data.channels[name].show(value)
             await super().connect_real(device, timeout, force_reconnect)
         except BaseException:
             await self.disconnect()

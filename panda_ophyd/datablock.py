@@ -33,7 +33,9 @@ from panda_ophyd.datasignals import DataSignals
 from panda_ophyd.destination import dataset_names
 from panda_ophyd.errors import CaptureError, PandaError, StallError, WriterError
 from panda_ophyd.fields.codecs import bit_codec
+from panda_ophyd.preflight import CHECKS
 from panda_ophyd.session import PandaSession
+from panda_ophyd.soundings import Soundings
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +52,10 @@ SETTLE_TIMEOUT = 2.0
 those that are; the next time may find them."""
 
 
+SET_BY_FLYERS = ("too-close", "link", "disk-speed")
+"""Pre-flight checks whose outcome changes when a flyer writes its table."""
+
+
 class DataBlockState(DataSignals):
     """The channels of the `data` block and the capture behind them.
 
@@ -59,6 +65,8 @@ class DataBlockState(DataSignals):
 
     Attributes:
         arming: PCAP, as this program arms it.
+        soundings: what the box is set to, asked when it matters.
+        expected: rows that the next acquisition is for, None if nobody knows.
         capture: the open file, None if there is none.
         failure: has the exception of a capture that cannot succeed.
         phase: what ought to be happening.
@@ -71,6 +79,8 @@ class DataBlockState(DataSignals):
         self._switch = bit_codec(f"{source}.CAPTURE")
         self._held = False
         self.arming = Arming(session.client)
+        self.soundings = Soundings(session.client, session.poller, session.box.clock_frequency)
+        self.expected: int | None = None
         self.capture: Capture | None = None
         self.failure: asyncio.Future[None] | None = None
         self.phase = Phase.STOPPED
@@ -134,6 +144,7 @@ class DataBlockState(DataSignals):
             counter.show(0)
         before = await readers_now(self._session.client)
         self.failure = asyncio.get_running_loop().create_future()
+        self.expected = (self.num_capture.value or None) if first_n else None
         capture = Capture(
             self._session.address,
             path,
@@ -192,8 +203,27 @@ class DataBlockState(DataSignals):
         """Note that this program is going to disarm: what ends now ends as it should."""
         self.phase = Phase.STOPPED
 
-    async def check(self) -> None:
-        """Refuse to be armed where it is known that no good rows would come."""
+    async def check(self, *, final: bool = False) -> None:
+        """Refuse to be armed where it is known that no good rows would come.
+
+        Args:
+            final: when all flyers are prepared: only what they may have changed is looked at.
+
+        Raises:
+            PreflightError: what is wrong.
+        """
+        if self.capture is None:
+            return  # whoever arms without a file has reasons of his own
+        waived = self.waive.value.split()
+        if final:
+            waived += [name for name in CHECKS if name not in SET_BY_FLYERS]
+        await self.soundings.check(
+            str(self._session.address),
+            Path(self.hdf_directory.value),
+            rows=self.expected,
+            waived=waived,
+            final=final,
+        )
 
     async def drained(self) -> None:
         """Wait for the END of what was disarmed; whether it came is for closing to tell."""
@@ -203,6 +233,12 @@ class DataBlockState(DataSignals):
             await capture.settled(sys.maxsize, timeout=LOST_AFTER)
             if before == (capture.received, capture.rows):
                 return
+
+    @property
+    def untouched(self) -> bool:
+        """Whether the acquisition under way has given no row yet."""
+        capture, flying = self.capture, self.phase is Phase.FLYING
+        return flying and capture is not None and capture.received == self._before
 
     async def _follow(self, capture: Capture) -> None:
         """Note the end of each acquisition, and whether it was one of ours."""

@@ -15,6 +15,7 @@ from panda_ophyd.channels import ChannelInfo, SoftChannel
 from panda_ophyd.destination import is_writable_directory, make_directory
 from panda_ophyd.errors import FieldValueError
 from panda_ophyd.fields.codecs import INT_LIMITS, UINT_MAX, float_codec, int_codec
+from panda_ophyd.preflight import waivers
 
 DEFAULT_FLUSH_PERIOD = 1.0
 """Seconds; what the IOC starts with. 0, as ophyd-async sets it, means as soon as may be."""
@@ -208,7 +209,7 @@ class DataSignals:
         return mode
 
     async def _put_waive(self, value: Any) -> str:
-        return str(value)
+        return " ".join(sorted(waivers(str(value), f"{self._source}.WAIVE")))
 
 
 def _number(source: str, name: str, low: int, high: int) -> Callable[[Any], Awaitable[int]]:

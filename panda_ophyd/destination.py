@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,6 +56,30 @@ def make_directory(directory: Path, depth: int) -> None:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         raise WriterError(directory, f"cannot create it: {exc.strerror}") from exc
+
+
+def write_speed(directory: Path, size: int = 32 * 1024 * 1024) -> float | None:
+    """Write a file that nobody needs, and return the bytes a second that reached the disk.
+
+    Args:
+        directory: where.
+        size: bytes to write.
+
+    Returns:
+        None if it could not be written: that is for who writes in earnest to tell.
+    """
+    block = os.urandom(1024 * 1024)
+    try:
+        with tempfile.TemporaryFile(dir=directory) as file:
+            begun = time.monotonic()
+            for _ in range(max(size // len(block), 1)):
+                file.write(block)
+            file.flush()
+            os.fsync(file.fileno())
+            took = time.monotonic() - begun
+    except OSError:
+        return None
+    return size / max(took, 1e-9)
 
 
 def is_writable_directory(directory: Path) -> bool:

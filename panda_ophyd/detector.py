@@ -14,7 +14,7 @@ import asyncio
 import logging
 import re
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Any
 
 import numpy as np
@@ -37,12 +37,13 @@ from ophyd_async.fastcs.panda import HDFPanda as UpstreamHDFPanda
 from ophyd_async.fastcs.panda import PandaCaptureMode
 from typing_extensions import override
 
-from panda_ophyd.capture import CHUNK_ROWS, Standstill, Verdict
+from panda_ophyd.capture import CHUNK_ROWS, Verdict
 from panda_ophyd.client import PandaAddress
 from panda_ophyd.connector import PandaConnector
 from panda_ophyd.datablock import DataBlockState
-from panda_ophyd.errors import CaptureError, WriterError
+from panda_ophyd.errors import CaptureError, FieldValueError, WriterError
 from panda_ophyd.fields import BoxInfo
+from panda_ophyd.preflight import waivers
 from panda_ophyd.progress import Rate, fail_early, first_failure
 from panda_ophyd.signals import PandaSignalBackend
 
@@ -99,6 +100,7 @@ class PandaAcquireLogic(DetectorAcquireLogic):
 
     @override
     async def start_acquiring(self) -> None:
+        self._panda.expect_rows()
         await self._panda.pcap.arm.set(True)
 
     @override
@@ -175,9 +177,12 @@ class HDFPanda(UpstreamHDFPanda):
         path_provider: where files go; only called in prepare.
         name: of the device.
         box: description of a box for mock mode, so that undeclared blocks are there too.
+        waive: names of pre-flight checks not to make; ``data.waive`` changes it later.
+        stall_timeout: how late a row may be before a scan fails, s, 0 for ever; None for
+            the default. ``data.stall_timeout`` changes it later.
 
     Raises:
-        FieldValueError: `host` is no such address.
+        FieldValueError: `host` is no such address, or there is no such check.
     """
 
     _stepping = False
@@ -190,8 +195,15 @@ class HDFPanda(UpstreamHDFPanda):
         name: str = "",
         *,
         box: BoxInfo | None = None,
+        waive: str | Collection[str] = (),
+        stall_timeout: float | None = None,
     ) -> None:
-        self._panda_connector = PandaConnector(PandaAddress.parse(host), box)
+        initial: dict[str, Any] = {"waive": " ".join(sorted(waivers(waive, "waive")))}
+        if stall_timeout is not None:
+            if stall_timeout < 0:
+                raise FieldValueError("stall_timeout", stall_timeout, "it is 0 or more")
+            initial["stall_timeout"] = float(stall_timeout)
+        self._panda_connector = PandaConnector(PandaAddress.parse(host), box, initial)
         # Before the logics, which refer to the children.
         self._panda_connector.create_children_from_annotations(self)
         self.add_detector_logics(
@@ -231,6 +243,12 @@ class HDFPanda(UpstreamHDFPanda):
         backend.bind(state.documented, "DocumentedRows")
         return SignalR(backend, name=f"{self.data.num_captured.name}-documented")
 
+    def expect_rows(self) -> None:
+        """Say how many rows are to come, before they are asked for."""
+        state, ctx = self._state, self._prepare_ctx
+        if state is not None and ctx is not None:
+            state.expected = ctx.trigger_info.number_of_collections or None
+
     async def confirm_rows(self) -> None:
         """Raise if rows that the box has captured are lost."""
         if self._state is not None:
@@ -249,6 +267,8 @@ class HDFPanda(UpstreamHDFPanda):
         if state is None or self._kickoff_ctx is None:
             return
         state.release()
+        if state.untouched:
+            await state.check(final=True)
         wanted = self._rows_wanted
         endless = wanted == sys.maxsize
         if endless or state.num_captured.value >= wanted or await self.pcap.arm.get_value():
@@ -322,9 +342,9 @@ class HDFPanda(UpstreamHDFPanda):
         info: TriggerInfo = kwargs["trigger_info"]
         wanted: int = kwargs["initial_collections_written"] + kwargs["collections_requested"]
         kwargs["trigger_info"] = info.model_copy(update={"exposure_timeout": None})
-        watch = state.watch(self.name, wanted, self._patience(info), self._describe_stall)
+        watch = state.watch(self.name, wanted, self._patience(info), state.soundings.describe)
         updates = super()._wait_for_index(*args, **kwargs)
-        with_rate = Rate()
+        with_rate = Rate(state.soundings.period)
         async for update in fail_early(
             updates, lambda: first_failure(watch.run, state.raise_failure)
         ):
@@ -335,8 +355,7 @@ class HDFPanda(UpstreamHDFPanda):
         if "exposure_timeout" in info.model_fields_set:
             return info.exposure_timeout
         state = self._state
-        beyond = state.stall_timeout.value if state is not None else 0.0
-        return info.livetime + info.deadtime + beyond if beyond else None
-
-    async def _describe_stall(self, stall: Standstill) -> str:
-        return f"no row for {stall.quiet:.1f} s: {stall.rows} of {stall.wanted} rows"
+        if state is None or not state.stall_timeout.value:
+            return None
+        expected = max(info.livetime + info.deadtime, state.soundings.period or 0.0)
+        return expected + state.stall_timeout.value

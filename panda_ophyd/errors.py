@@ -157,7 +157,7 @@ class CaptureError(PandaError):
 
 
 class PreflightError(CaptureError):
-    """PCAP was not armed, because the acquisition would have failed.
+    """An acquisition was not started, because it would have failed.
 
     Attributes:
         problems: name of the check to what it found.
@@ -167,7 +167,7 @@ class PreflightError(CaptureError):
         self.problems = dict(problems)
         found = "; ".join(f"{text} [{name}]" for name, text in problems.items())
         super().__init__(
-            f"{where}: not armed: {found} (a check can be waived by its name)",
+            f"{where}: not started: {found}; a check can be waived by the name in brackets",
             reason="pre-flight: " + ", ".join(problems),
             samples_sent=None,
             samples_written=0,

@@ -12,9 +12,14 @@ from ophyd_async.core import WatcherUpdate
 
 
 class Rate:
-    """Rows per second and the time that is left, from the counts as they come."""
+    """Rows and the time that is left, from the counts as they come.
 
-    def __init__(self) -> None:
+    Args:
+        period: seconds a row takes as far as settings tell, until rows tell better.
+    """
+
+    def __init__(self, period: float | None = None) -> None:
+        self._period = period
         self._first: tuple[float, int] | None = None
 
     def __call__(self, update: WatcherUpdate[int]) -> WatcherUpdate[int]:
@@ -26,7 +31,7 @@ class Rate:
         now = time.monotonic()
         total = update.target - update.initial
         done = update.current - update.initial
-        remaining: float | None = None
+        remaining = None if self._period is None else max(total - done, 0) * self._period
         if self._first is None:
             if done > 0:
                 self._first = (now, done)

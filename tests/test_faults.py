@@ -471,7 +471,7 @@ async def fly(panda: HDFPanda, rows: int = 200) -> None:
             "ended with 'Ok' after 100 rows of the 200 that were asked for: PCAP.ENABLE fell",
         ),
         ("someone-else:sample=100", CaptureError, "somebody else disarmed it; rows from row 1"),
-        ("no-start", StallError, "no row for 1"),
+        ("no-start", StallError, "PCAP is armed and runs, has captured 0 and sent 0"),
         (
             "someone-else:before=*PCAP.ARM=,command=COUNTER1.OUT.CAPTURE=Min",
             CaptureError,
