@@ -173,9 +173,8 @@ class SimMotor(StandardReadable, StandardMovable[float], Flyable, Preparable):
             RuntimeError: the motor was not prepared.
         """
         info = error_if_none(self._fly_info, f"cannot kick off {self.name}: prepare it first")
-        self._fly_status = self.set(
-            info.ramp_down_end_pos(await self.acceleration_time.get_value())
-        )
+        end = info.ramp_down_end_pos(await self.acceleration_time.get_value())
+        self._fly_status = self.set(end, timeout=info.timeout)
 
     @override
     def complete(self) -> WatchableAsyncStatus[Any]:

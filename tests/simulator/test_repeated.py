@@ -122,12 +122,12 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize("options", ["XML FRAMED RAW", "XML FRAMED SCALED", "ASCII", "BASE64"])
-async def test_ten_seconds_repeated_are_the_same_bytes(tmp_path, options):
+@pytest.mark.parametrize("options", ["XML FRAMED RAW", "XML FRAMED SCALED", "ASCII"])
+async def test_five_seconds_repeated_are_the_same_bytes(tmp_path, options):
     runs = tmp_path / "one", tmp_path / "other"
     for number, path in enumerate(runs):
-        end = await repeated(path, 10, options=options, hash_seed=number, poll=0.01 * number + 0.01)
-        assert end == f"END {10 * RATE} Ok\n"
+        end = await repeated(path, 5, options=options, hash_seed=number, poll=0.01 * number + 0.01)
+        assert end == f"END {5 * RATE} Ok\n"
     assert digest(runs[0]) == digest(runs[1])
 
 

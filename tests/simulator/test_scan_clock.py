@@ -51,6 +51,7 @@ async def test_all_options_of_a_counter_are_those_of_its_counts(shift, rows):
         "PCAP.GATE=ONE",
         f"PCAP.SHIFT_SUM={shift}",
     ) as box:
+        asked = box.simulator.tick
         await box.arm()
         await box.set("BITS.A=1")
         # the mux is set, so a hop is what the level needs to each block
@@ -59,7 +60,7 @@ async def test_all_options_of_a_counter_are_those_of_its_counts(shift, rows):
         await box.set("BITS.A=0")
         await box.run(10)
         got = await box.acquired()
-    assert got.start == enabled
+    assert (got.armed, got.start) == (asked, enabled)
     # the first trigger: the clock is high at enabled + 1, PCAP sees that a hop later
     triggers = [enabled + 2 + 1000 * k for k in range(rows + 1)]
     assert got.triggers == triggers
