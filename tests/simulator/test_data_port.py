@@ -73,7 +73,7 @@ class Rig:
     def arm_hardware(self, entries, sink) -> None:
         self.entries = list(entries)
 
-    def disarm_hardware(self, found: Completion = Completion.DISARMED) -> None:  # noqa: ARG002
+    def disarm_hardware(self, found: Completion = Completion.DISARMED) -> None:
         self.disarmed = True
 
     def connect(self, options: str) -> DataConnection:
