@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from panda_ophyd.change_lines import parse_line
 from panda_ophyd.client import PandaClient
 
-logger = logging.getLogger(__name__)
+__all__ = ["Change", "ChangeError", "ChangePoller", "parse_line"]
 
-# by the first character that cannot be part of a name, never by how the line ends: text may
-# well end in "<" or "(error)"
-_LINE = re.compile(r"([A-Za-z0-9_.*]+)(?:(=)(.*)|(<)| \(error\))", re.ASCII | re.DOTALL)
+logger = logging.getLogger(__name__)
 
 
 QUIVERING = ("SYSTEM.", "*")
@@ -56,18 +54,6 @@ class Change:
     error: bool
     repeated: bool
     timestamp: float
-
-
-def parse_line(line: str) -> tuple[str, str | None, bool] | None:
-    """Read one line of ``*CHANGES?``: target, text, error; None if it is none.
-
-    Source: protocol.md 6.3.
-    """
-    match = _LINE.fullmatch(line)
-    if match is None:
-        return None
-    text = match[3] if match[2] else None
-    return match[1], text, not (match[2] or match[4])
 
 
 class ChangePoller:

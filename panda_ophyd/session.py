@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from panda_ophyd.bits import BITS_QUERY, BitRecord
@@ -17,7 +18,8 @@ from panda_ophyd.changes import ChangeError, ChangePoller
 from panda_ophyd.client import PandaAddress, PandaClient
 from panda_ophyd.control import Err, Lines, Query, Request, first_line
 from panda_ophyd.errors import CommandError, PandaConnectionError
-from panda_ophyd.introspection import BoxInfo, introspect
+from panda_ophyd.introspection import BoxInfo, introspect, take_snapshot
+from panda_ophyd.snapshot import Snapshot
 
 logger = logging.getLogger(__name__)
 
@@ -163,6 +165,20 @@ class PandaSession:
         """The text last reported in ``*CHANGES`` for a target, None if unknown or in error."""
         text = self.poller.values.get(target)
         return None if text is None or isinstance(text, ChangeError) else text
+
+    async def snapshot(self) -> Snapshot:
+        """Ask for all settings, tables and labels; readings are those of the last poll.
+
+        Raises:
+            PandaError: as `take_snapshot`.
+        """
+        readings = {
+            target: value
+            for target, value in self.poller.values.items()
+            if isinstance(value, str) and not target.startswith("*")
+        }
+        shot = await take_snapshot(self.client, self.box, readings=readings)
+        return replace(shot, readings={k: v for k, v in readings.items() if k not in shot.settings})
 
     async def lines_of(self, target: str) -> tuple[str, ...]:
         """Return the lines of a multi-value query, none if this server does not know it."""

@@ -37,6 +37,7 @@ from panda_ophyd.capture.rows import NO_MEANINGS, FileRows, Meanings
 from panda_ophyd.capture.store import Store
 from panda_ophyd.client import CaptureStream, PandaAddress
 from panda_ophyd.errors import CaptureError, WriterError
+from panda_ophyd.snapshot import Snapshot
 from panda_ophyd.verdict import Verdict, judge
 from panda_ophyd.writers import Dataset, FileOptions, Hdf5Writer, Writer, check_dataset_names
 
@@ -105,9 +106,9 @@ class Capture:
         self._on_failure = on_failure
         self._bulletin = Bulletin(self._look)
         self._stream = CaptureStream(address)
-        made = writer() if writer else Hdf5Writer(options)
+        self._writer = writer() if writer else Hdf5Writer(options)
         file_rows = FileRows(names, options, meanings)
-        self._store = Store(path, made, file_rows, self._announce, self._stop_reading)
+        self._store = Store(path, self._writer, file_rows, self._announce, self._stop_reading)
         self._reader = Reader(
             self._stream,
             self._store,
@@ -152,6 +153,15 @@ class Capture:
     def datasets(self) -> tuple[Dataset, ...]:
         """What the file holds, empty before the first header."""
         return self._store.datasets
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The box as the file will describe it: set it before the first acquisition begins."""
+        return self._writer.snapshot
+
+    @snapshot.setter
+    def snapshot(self, snapshot: Snapshot | None) -> None:
+        self._writer.snapshot = snapshot
 
     @property
     def verdict(self) -> Verdict:

@@ -14,6 +14,7 @@ from pandablocks.commands import Command  # pyright: ignore[reportMissingTypeStu
 from panda_ophyd.client.address import PandaAddress, as_address
 from panda_ophyd.client.control_wire import ControlWire
 from panda_ophyd.client.exchanges import run_command
+from panda_ophyd.client.neighbours import mac_address
 from panda_ophyd.client.wire import dial
 from panda_ophyd.control import (
     Assign,
@@ -90,6 +91,12 @@ class PandaClient:
     def lost(self) -> Exception | None:
         """Why the connection is gone, None while it is not; ``__cause__`` is the first cause."""
         return self._wire.lost if self._wire else None
+
+    @property
+    def mac(self) -> str:
+        """Hardware address of the box, empty if it is on another network, or nobody knows."""
+        peer = self._wire.transport.get_extra_info("peername") if self._wire else None
+        return mac_address(str(peer[0])) if peer else ""
 
     @property
     def round_trips(self) -> int:

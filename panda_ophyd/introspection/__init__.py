@@ -38,8 +38,9 @@ from panda_ophyd.introspection.details import (
     open_questions,
     read_block,
 )
+from panda_ophyd.introspection.photograph import take_snapshot
 
-__all__ = ["BlockInfo", "BoxInfo", "FieldInfo", "introspect", "signals"]
+__all__ = ["BlockInfo", "BoxInfo", "FieldInfo", "introspect", "signals", "take_snapshot"]
 
 logger = logging.getLogger(__name__)
 

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from panda_ophyd.errors import FieldValueError
+from panda_ophyd.snapshot import Snapshot
 from panda_ophyd.verdict import AcquisitionRecord, Verdict
 
 __all__ = [
@@ -123,6 +124,9 @@ class Writer(ABC):
 
     suffix: ClassVar[str]
     """The customary file name ending, with its dot."""
+
+    snapshot: Snapshot | None = None
+    """The box as it is; whoever has it sets it before `open`, to be kept in the file."""
 
     @property
     @abstractmethod

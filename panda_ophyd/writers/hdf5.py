@@ -120,7 +120,7 @@ class Hdf5Writer(Writer):
                     made.attrs[name] = value
                 self._datasets[dataset.name] = made
             if not self._options.plain:
-                self._acquisitions = make_entry(file, datasets)
+                self._acquisitions = make_entry(file, datasets, self.snapshot)
             file.swmr_mode = True
 
     @override

@@ -13,9 +13,11 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from panda_ophyd.snapshot import Snapshot
 from panda_ophyd.writers.base import DIED, Dataset, Verdict, free_name
 from panda_ophyd.writers.hdf5_acquisitions import REASON_BYTES, fixed, make_acquisitions
 from panda_ophyd.writers.hdf5_examination import CREATOR
+from panda_ophyd.writers.hdf5_snapshot import make_snapshot
 from panda_ophyd.writers.nexus import DATA, ENTRY, default_plot
 from panda_ophyd.writers.signature import ProcessSignature
 
@@ -34,7 +36,9 @@ def identify(file: h5py.File) -> None:
     file.attrs["writer_started"] = process.started
 
 
-def make_entry(file: h5py.File, datasets: Sequence[Dataset]) -> h5py.Dataset:
+def make_entry(
+    file: h5py.File, datasets: Sequence[Dataset], snapshot: Snapshot | None
+) -> h5py.Dataset:
     """Make the NeXus side of the file and return its table of acquisitions."""
     name = free_name(ENTRY, {dataset.name for dataset in datasets})
     file.attrs["default"] = name
@@ -47,6 +51,8 @@ def make_entry(file: h5py.File, datasets: Sequence[Dataset]) -> h5py.Dataset:
         data.attrs[attribute] = value
     for link, dataset in plot.links.items():
         data[link] = file[dataset]
+    if snapshot is not None:
+        make_snapshot(entry, snapshot)
     return make_acquisitions(entry)
 
 

@@ -8,6 +8,11 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+h5a: Any
+h5g: Any
+h5s: Any
+h5t: Any
+
 class AttributeManager:
     def __getitem__(self, name: str) -> Any: ...
     def __setitem__(self, name: str, value: object) -> None: ...
@@ -32,7 +37,9 @@ class Dataset:
 
 class Group:
     attrs: AttributeManager
+    id: Any
     name: str
+    def __init__(self, bind: Any) -> None: ...
     def __contains__(self, name: str) -> bool: ...
     def __getitem__(self, name: str) -> Dataset: ...  # or a group, for which there is `get`
     def __iter__(self) -> Iterator[str]: ...
