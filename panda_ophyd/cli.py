@@ -20,6 +20,7 @@ from rich.table import Table as ConsoleTable
 from panda_ophyd.capture import (
     Capture,
     CaptureResult,
+    Meanings,
     arm,
     disarm,
     readers_counted,
@@ -30,7 +31,7 @@ from panda_ophyd.client import PandaAddress, PandaClient
 from panda_ophyd.control import Err, Lines, Ok, Query
 from panda_ophyd.errors import CaptureError, CommandError, PandaError
 from panda_ophyd.fields import BoxInfo
-from panda_ophyd.introspection import introspect
+from panda_ophyd.introspection import introspect, take_snapshot
 
 app = typer.Typer(
     help="A PandA without an IOC: look at it, set it, capture from it.",
@@ -229,7 +230,10 @@ async def _capture(
                 if rows is not None and count >= rows:
                     enough.set()
 
-            writing = Capture(address, path, limit=rows, on_rows=on_rows)
+            box = await introspect(client)
+            meanings = Meanings.of(box)
+            writing = Capture(address, path, limit=rows, on_rows=on_rows, meanings=meanings)
+            writing.describe(await take_snapshot(client, box))
             await writing.open()
             started = False
             try:

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from panda_ophyd.cli import app
+from panda_ophyd.writers import read_snapshot
 from panda_simulator import Simulator, serve_in_thread
 
 run = CliRunner()
@@ -126,6 +127,11 @@ def test_capture_writes_an_acquisition_and_reports_it(simulated, tmp_path):
     assert "rows, ended Ok" in " ".join(result.output.split())
     with h5py.File(path) as file:
         assert file["COUNTER1.OUT.Value"][:3].tolist() == [0, 256, 512]
+        assert file["COUNTER1.OUT.Value"].attrs["description"] == "The count"
+    snapshot = read_snapshot(path)
+    assert snapshot is not None
+    assert snapshot.settings["PCAP.TS_TRIG.CAPTURE"] == "Value"
+    assert snapshot.identity["application"] == "pandabox-no-fmc"
     again = run.invoke(app, ["capture", simulated.address, str(path), "--arm", "--rows", "3"])
     assert again.exit_code == 1
     assert "exists" in again.stderr

@@ -42,8 +42,7 @@ from panda_ophyd.verdict import Verdict, judge
 from panda_ophyd.writers import Dataset, FileOptions, Hdf5Writer, Writer, check_dataset_names
 
 FLUSH_PERIOD = 0.1
-"""Seconds a row waits for its chunk to fill, unless told otherwise: the server hands slow
-rows over at this period (protocol.md 8.6)."""
+"""Seconds a row waits for its chunk to fill; slow rows come so often (protocol.md 8.6)."""
 
 DRAIN_TIMEOUT = 8.0
 """Seconds for which nothing may come of what the server still has when closing is asked for."""
@@ -64,12 +63,10 @@ class Capture:
             its own account are left out. Empty: whatever comes, under ``FIELD.CAPTURE``.
         flush_period: most time a received row waits before it is written, s.
         limit: rows after which nothing more is written, over all acquisitions.
-        on_rows: called on the loop with the number of rows that can be read, when it has grown.
-        on_received: called on the loop with the number of rows received, limited or not, when
-            it has grown.
+        on_rows: called on the loop with the number of rows that can be read, as it grows.
+        on_received: the same with the number of rows received, limited or not.
         on_failure: called on the loop with the first failure.
-        options: how the rows are kept.
-        meanings: what the box says of its fields, for the attributes of the datasets.
+        options, meanings: how the rows are kept; what the box says of its fields.
         writer: makes the writer; None: `Hdf5Writer`, with the options.
 
     Attributes:
@@ -154,13 +151,8 @@ class Capture:
         """What the file holds, empty before the first header."""
         return self._store.datasets
 
-    @property
-    def snapshot(self) -> Snapshot | None:
-        """The box as the file will describe it: set it before the first acquisition begins."""
-        return self._writer.snapshot
-
-    @snapshot.setter
-    def snapshot(self, snapshot: Snapshot | None) -> None:
+    def describe(self, snapshot: Snapshot | None) -> None:
+        """Keep the box as it is in the file; no use after the first acquisition has begun."""
         self._writer.snapshot = snapshot
 
     @property

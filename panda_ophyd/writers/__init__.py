@@ -20,6 +20,7 @@ from panda_ophyd.writers.base import (
 from panda_ophyd.writers.evidence import Evidence, Hand, Maker, Unreadable
 from panda_ophyd.writers.hdf5 import Hdf5Writer
 from panda_ophyd.writers.hdf5_examination import examine
+from panda_ophyd.writers.hdf5_snapshot import read_snapshot
 
 WRITERS: Mapping[str, type[Writer]] = {Hdf5Writer.mimetype: Hdf5Writer}
 """Mimetype as announced in documents to the class that writes it."""
@@ -43,4 +44,5 @@ __all__ = [
     "check_dataset_names",
     "examine",
     "free_name",
+    "read_snapshot",
 ]
