@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import multiprocessing
 import os
 import socket
@@ -10,12 +11,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Generator
+from array import array
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Self
+
+_PIECE = 480
+"""Bytes of a table in a line."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,8 @@ class Box:
     control: int
     data: int
     pid: int | None = None
+    bench: int = 0
+    """The bench port, if it has one."""
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -59,6 +66,14 @@ class Client:
             while reply.startswith(b"!"):
                 reply = self._replies.readline()
         return reply
+
+    def ask_table(self, name: str, words: Iterable[int]) -> bytes:
+        """Write a table; return the reply."""
+        data = array("I", words).tobytes()
+        pieces = (data[start : start + _PIECE] for start in range(0, len(data), _PIECE))
+        lines = b"".join(b"%s\n" % base64.b64encode(piece) for piece in pieces)
+        self._socket.sendall(b"%s<B\n%s\n" % (name.encode(), lines))
+        return self._replies.readline()
 
     def timed(self, *lines: str) -> float:
         """Return the seconds that `ask` takes."""
@@ -100,9 +115,9 @@ def simulator(*arguments: str) -> Generator[Box]:
     ports = ["--control-port", "0", "--data-port", "0"]
     with subprocess.Popen([*command, *ports, *arguments], stdout=subprocess.PIPE) as process:  # noqa: S603
         words = process.stdout.readline().split() if process.stdout else []
-        control, data = (int(words[at].rpartition(b":")[2]) for at in (2, 4))
+        control, data, *bench = (int(word.rpartition(b":")[2]) for word in words[2::2])
         try:
-            yield Box("127.0.0.1", control, data, process.pid)
+            yield Box("127.0.0.1", control, data, process.pid, *bench)
         finally:
             process.terminate()
 

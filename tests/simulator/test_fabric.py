@@ -182,6 +182,28 @@ def test_a_box_that_is_too_busy_lags_and_skips_nothing(make_bench):
     assert bench.position("COUNTER1.OUT") == pytest.approx(passed / 2, abs=2)
 
 
+def _late_pace() -> tuple[Pace, list[float]]:
+    seconds = [0.0]
+    return Pace(lambda: seconds[0]), seconds
+
+
+def test_a_box_that_catches_up_keeps_its_time():
+    pace, seconds = _late_pace()
+    for late in (0.4, 0.39, 0.3, 0.2, 0.1, 0.06, 0.01):
+        assert not pace.hopeless(late)
+        seconds[0] += 0.11
+    assert not pace.hopeless(0.3)
+
+
+@pytest.mark.parametrize("lates", [[0.1, 0.1], [0.06, 0.07], [0.3, 0.2, 0.25], [0.6]])
+def test_a_box_that_does_not_catch_up_is_set_back(lates):
+    pace, seconds = _late_pace()
+    for late in lates[:-1]:
+        assert not pace.hopeless(late)
+        seconds[0] += 0.11
+    assert pace.hopeless(lates[-1])
+
+
 async def test_run_follows_the_clock_and_wakes_up_for_work(make_bench):
     bench = make_bench(RealTimeClock())
     task = asyncio.create_task(bench.fabric.run())

@@ -127,3 +127,61 @@ def test_many_ticks_are_looked_up_as_one_by_one(target, counts, kind, first, len
     totals, lowest, highest = add_up_all(track, begin, ends)
     found = [add_up(track, tick, tick + length) for tick in first]
     assert [*zip(totals, lowest.tolist(), highest.tolist(), strict=True)] == found
+
+
+SCANS = st.fixed_dictionaries(
+    {
+        "STEP": st.sampled_from([4, 10, 50, 70]),
+        "WIDTH": st.integers(1, 3),
+        "START": st.integers(0, 60),
+        "PULSES": st.sampled_from([0, 0, 700]),
+        "DIR": st.integers(0, 2),
+        "RELATIVE": st.integers(0, 1),
+    }
+)
+VELOCITIES = st.sampled_from([1.0, 5.0, 20.0, 50.0, 12.5, 3.3, 31.25]) | st.floats(0.5, 60.0)
+
+
+def _scan(scan: dict[str, int], velocity: float, target: float, counts: float, *, leaps: bool):
+    bench = Bench(leaps=leaps)
+    axis = bench.world.axes["x"]
+    axis.velocity = velocity
+    axis.acceleration = 2_000 * velocity
+    bench.world.connect("x", 1, counts)
+    bench.set("COUNTER", ENABLE="ONE", TRIG="PCOMP1.OUT")
+    place = bench.source("INENC1.VAL") << 4
+    entries = [*(place | mode for mode in MODES), bench.source("COUNTER1.OUT") << 4]
+    sink = bench.compare([*entries, *range(0x200, 0x280, 16)], **scan)
+    bench.run(1_000)
+    axis.move(target)
+    bench.run(6_000_000)
+    axis.stop()
+    bench.run(100_000)
+    outputs = {
+        (key, name): value
+        for key in (("PCOMP", 1), ("COUNTER", 1), ("PCAP", 1))
+        for name, value in bench.fabric._engine.wiring.instances[key].outputs.items()
+    }
+    positions = [values.tolist() for values in bench.fabric.read_positions()]
+    return sink.data, sink.completion, outputs, positions, bench.fabric.calls
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    scan=SCANS,
+    velocity=VELOCITIES,
+    target=st.sampled_from([10.0, -10.0, 0.7]),
+    counts=st.sampled_from([10_000.0, -2_000.0, 1234.5]),
+)
+def test_position_compares_of_a_moving_axis_are_the_same_with_leaps(scan, velocity, target, counts):
+    played = _scan(scan, velocity, target, counts, leaps=False)
+    with eagerness():
+        assert _scan(scan, velocity, target, counts, leaps=True)[:-1] == played[:-1]
+
+
+def test_a_position_compare_at_a_round_speed_is_not_played():
+    scan = {"STEP": 50, "WIDTH": 20, "START": 100, "PULSES": 0}
+    leapt = _scan(scan, 50.0, 100.0, 10_000.0, leaps=True)
+    played = _scan(scan, 50.0, 100.0, 10_000.0, leaps=False)
+    assert leapt[:-1] == played[:-1]
+    assert leapt[-1] < played[-1] / 3

@@ -72,6 +72,21 @@ def test_an_operation_holds_as_long_as_the_proof_says(name, one, step, other, ot
             assert at(result, period) == operation(at(first, period), at(second, period))
 
 
+@pytest.mark.parametrize("divisor", [1000, -1000])
+@pytest.mark.parametrize(("slope", "last"), [(7003, 165), (6997, 167), (-2996, 124), (5000, 1 << 40)])
+def test_a_quotient_grows_as_its_number_does_until_the_rest_is_used_up(divisor, slope, last):
+    sign = 1 if divisor > 0 else -1
+    proof = Proof()
+    number = ramp(sign * 12_502, sign * slope, proof)
+    quotient = number // divisor
+    assert parts(quotient) == (12, round(slope / 1000))
+    assert min(proof.last, 1 << 40) == last
+    if proof.last < 1 << 40:
+        beyond = last + 1
+        assert at(number, last) // divisor == at(quotient, last)
+        assert at(number, beyond) // divisor != at(quotient, beyond)
+
+
 @given(one=NUMBERS, step=SLOPES, other=NUMBERS)
 def test_a_comparison_holds_to_the_very_last_period(one, step, other):
     proof = Proof()

@@ -41,9 +41,6 @@ _MASK = 0xFFFFFFFF
 _SETTLING = 1_000
 """Calls of blocks that a change may set off before it is taken for something that goes on."""
 
-_TOLERATED_LAG = 0.05
-"""Seconds of the box that the fabric may be late before it sets the clock back."""
-
 _SHORTEST_WAIT = 0.001
 """Seconds: events are worked on in batches of this length, not one by one."""
 
@@ -351,7 +348,7 @@ class Fabric:
 
     def _lag(self, target: int) -> None:
         """Leave what is not simulated for later, or set the clock back if it is too much."""
-        if target - self._engine.tick > _TOLERATED_LAG * self._clock.frequency:
+        if self._pace.hopeless((target - self._engine.tick) / self._clock.frequency):
             self._clock.fall_back(self._engine.tick)
 
     def _write(self, instance: Instance, changes: dict[str, int]) -> None:

@@ -18,6 +18,14 @@ _LEAST = 0.0001
 
 _MOST = 0.002
 
+_TOLERATED = 0.05
+"""Seconds of the box that it may be late without a question."""
+
+_MOST_TOLERATED = 0.5
+
+_JUDGED = 0.1
+"""Seconds in which it has to become less."""
+
 
 class Pace:
     """Deadlines for catching up."""
@@ -30,6 +38,7 @@ class Pace:
         """
         self.seconds = seconds
         self._rested = seconds()
+        self._late: tuple[float, float] | None = None
 
     def turn(self) -> float:
         """Return when a turn that begins now is over."""
@@ -39,6 +48,23 @@ class Pace:
         """Return when to stop catching up: as long from now as others had since `rest`."""
         now = self.seconds()
         return now + min(max(now - self._rested, _LEAST), _MOST)
+
+    def hopeless(self, late: float) -> bool:
+        """Tell whether the box will not catch up: a busy machine may just have had other work.
+
+        Args:
+            late: seconds of the box between simulated time and the clock, now.
+        """
+        if late <= _TOLERATED:
+            self._late = None
+            return False
+        now = self.seconds()
+        begun, before = self._late or (now, late)
+        if late > _MOST_TOLERATED or (now - begun >= _JUDGED and late >= before):
+            self._late = None
+            return True
+        self._late = (now, late) if now - begun >= _JUDGED else (begun, before)
+        return False
 
     def rest(self) -> None:
         """Take note that catching up is over and others have their turn."""

@@ -100,16 +100,12 @@ class Ramp:
         divisor, slope = self._parts(other)
         if slope:
             return self._only_now(self.base // divisor)
-        if self.slope % divisor == 0:
-            return self._make(self.base // divisor, self.slope // divisor)
         return self._quotient(divisor)
 
     def __mod__(self, other: Number) -> Number:
         divisor, slope = self._parts(other)
         if slope:
             return self._only_now(self.base % divisor)
-        if self.slope % divisor == 0:
-            return self.base % divisor
         return self - divisor * self._quotient(divisor)
 
     def __divmod__(self, other: Number) -> tuple[Number, Number]:
@@ -252,14 +248,22 @@ class Ramp:
             self.proof.until(-distance // slope - 1)
         return False
 
-    def _quotient(self, divisor: int) -> int:
-        """Return the quotient by a divisor, which stays the same for some periods."""
+    def _quotient(self, divisor: int) -> Number:
+        """Return the quotient by a divisor, which grows by the same amount for some periods.
+
+        That is the whole number next to what it grows by; what is left adds up in the rest,
+        which has room for so much.
+        """
         quotient, rest = divmod(self.base, divisor)
-        if divisor < 0:
-            return self._only_now(quotient)
-        room = divisor - 1 - rest if self.slope > 0 else rest
-        self.proof.until(room // abs(self.slope))
-        return quotient
+        slope = (2 * self.slope + divisor) // (2 * divisor)
+        left = self.slope - slope * divisor
+        if left:
+            # the rest has the sign of the divisor
+            room = divisor - 1 - rest if left > 0 else rest
+            if divisor < 0:
+                room = -rest if left > 0 else rest - divisor - 1
+            self.proof.until(room // abs(left))
+        return self._make(quotient, slope)
 
 
 Number: TypeAlias = int | Ramp
