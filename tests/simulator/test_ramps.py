@@ -73,7 +73,9 @@ def test_an_operation_holds_as_long_as_the_proof_says(name, one, step, other, ot
 
 
 @pytest.mark.parametrize("divisor", [1000, -1000])
-@pytest.mark.parametrize(("slope", "last"), [(7003, 165), (6997, 167), (-2996, 124), (5000, 1 << 40)])
+@pytest.mark.parametrize(
+    ("slope", "last"), [(7003, 165), (6997, 167), (-2996, 124), (5000, 1 << 40)]
+)
 def test_a_quotient_grows_as_its_number_does_until_the_rest_is_used_up(divisor, slope, last):
     sign = 1 if divisor > 0 else -1
     proof = Proof()
