@@ -167,7 +167,7 @@ class ColumnDecoder:
         return columns
 
     def _decode_block(self, records: Records, columns: Mapping[str, Values]) -> None:
-        count = _NO_COUNT if self._count is None else records[self._count].astype(np.uint32)
+        count = _NO_COUNT if self._count is None else _unsigned(records[self._count])
         for name, rule in self._rules.items():
             rule(records, count, columns[name])
 
@@ -315,6 +315,13 @@ def _rule(fields: list[CapturedField], index: int, *, raw: bool) -> _Rule:
     return partial(_linear, key, scale, offset)
 
 
+def _unsigned(count: NDArray[Any]) -> NDArray[np.uint32]:
+    """Return the gated sample count as it is, whatever sign the header gives it."""
+    if count.dtype.itemsize == _UINT32.itemsize:
+        return count.view(np.uint32)
+    return count.astype(np.uint32)
+
+
 def _as_is(key: str, records: Records, _count: NDArray[np.uint32], out: Values) -> None:
     np.copyto(out, records[key])
 
@@ -322,8 +329,12 @@ def _as_is(key: str, records: Records, _count: NDArray[np.uint32], out: Values) 
 def _linear(
     key: str, scale: float, offset: float, records: Records, _count: NDArray[np.uint32], out: Values
 ) -> None:
-    np.multiply(records[key], scale, out=out)
-    np.add(out, offset, out=out)
+    if scale == 1:
+        np.copyto(out, records[key])
+    else:
+        np.multiply(records[key], scale, out=out)
+    if offset or not scale > 0:  # else it changes nothing: integers have no negative zero
+        np.add(out, offset, out=out)
 
 
 def _mean(

@@ -43,6 +43,7 @@ from panda_ophyd.writers.base import (
     check_dataset_names,
 )
 from panda_ophyd.writers.hdf5_acquisitions import put_acquisition
+from panda_ophyd.writers.hdf5_chunks import GrowingDataset
 from panda_ophyd.writers.hdf5_entry import identify, make_entry, promise, pronounce
 
 RESERVE_BYTES = 32 * 1024 * 1024
@@ -69,14 +70,14 @@ class Hdf5Writer(Writer):
     mimetype: ClassVar[str] = "application/x-hdf5"
     suffix: ClassVar[str] = ".h5"
 
-    _unclosed: ClassVar[list[tuple[h5py.File, dict[str, h5py.Dataset]]]] = []
+    _unclosed: ClassVar[list[tuple[h5py.File, dict[str, GrowingDataset]]]] = []
     """Files that could not be flushed: neither closed nor left to the garbage collector."""
 
     def __init__(self, options: FileOptions = FileOptions()) -> None:  # noqa: B008  frozen
         self._options = options
         self._path = Path()
         self._file: h5py.File | None = None
-        self._datasets: dict[str, h5py.Dataset] = {}
+        self._datasets: dict[str, GrowingDataset] = {}
         self._rows = 0
         self._acquisitions: h5py.Dataset | None = None
 
@@ -118,7 +119,7 @@ class Hdf5Writer(Writer):
                 )
                 for name, value in dataset.attributes.items():
                     made.attrs[name] = value
-                self._datasets[dataset.name] = made
+                self._datasets[dataset.name] = GrowingDataset(made)
             if not self._options.plain:
                 self._acquisitions = make_entry(file, datasets, self.snapshot)
             file.swmr_mode = True
@@ -143,8 +144,7 @@ class Hdf5Writer(Writer):
         try:
             with self._blamed(f"cannot take rows {self._rows} to {rows - 1}"):
                 for name, dataset in self._datasets.items():
-                    dataset.resize((rows,))
-                    dataset[self._rows : rows] = columns[name]
+                    dataset.put(self._rows, columns[name])
         except WriterError:
             self._undo_append()
             raise
@@ -197,11 +197,8 @@ class Hdf5Writer(Writer):
 
     def _check_room(self, rows: int) -> None:
         """Refuse what would fill the disk."""
-        needed = 0
-        for dataset in self._datasets.values():
-            chunk = dataset.chunks[0]
-            new_chunks = -(-rows // chunk) - self._rows // chunk
-            needed += new_chunks * chunk * dataset.dtype.itemsize
+        added = rows - self._rows
+        needed = sum(d.room_needed(self._rows, added) for d in self._datasets.values())
         try:
             free = shutil.disk_usage(self._path.parent).free
         except OSError as failure:
@@ -226,7 +223,7 @@ class Hdf5Writer(Writer):
         for dataset in self._datasets.values():
             # The first failure is the one that matters; this one only leaves its trace
             with contextlib.suppress(*_FAILURES):
-                dataset.resize((self._rows,))
+                dataset.cut(self._rows)
 
     def _opened(self) -> h5py.File:
         if self._file is None:
