@@ -23,7 +23,7 @@ from panda_simulator.builtin import DEFAULT_BOX, box_directory, box_names
 from panda_simulator.echo import EchoHardware
 from panda_simulator.faults import describe_faults
 from panda_simulator.record import TIMEOUT, RecordError, record_box
-from panda_simulator.simulator import Simulator
+from panda_simulator.simulator import Simulator, Speed
 from panda_simulator.state import StateError, StateTimes
 from panda_simulator.versions import NEWEST, OLDEST
 
@@ -66,8 +66,9 @@ def serve(
     speed: Annotated[
         str,
         typer.Option(
-            metavar="FACTOR|free",
-            help="Seconds of the box that pass in one; free: as fast as can be, dates from 2000.",
+            metavar="FACTOR|free|stepped",
+            help="Seconds of the box that pass in one; free: as fast as can be;"
+            " stepped: when the bench port says `run`. Dates of both count from 2000.",
         ),
     ] = "1",
     server_version: Annotated[
@@ -133,7 +134,7 @@ def serve(
             host=host,
             control_port=control_port,
             data_port=data_port,
-            speed="free" if speed == "free" else _factor(speed),
+            speed=_speed(speed),
             server_version=server_version,
             firehose=firehose,
             firehose_samples=firehose_samples,
@@ -160,11 +161,13 @@ def _failure(error: Exception) -> typer.Exit:
     return typer.Exit(1)
 
 
-def _factor(text: str) -> float:
+def _speed(text: str) -> Speed:
+    if text == "free" or text == "stepped":  # noqa: PLR1714  a type checker takes no other way
+        return text
     try:
         return float(text)
     except ValueError:
-        raise ValueError(f"--speed {text}: it is a number, or free") from None
+        raise ValueError(f"--speed {text}: it is a number, free or stepped") from None
 
 
 async def _serve(simulator: Simulator) -> None:

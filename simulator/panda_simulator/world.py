@@ -45,7 +45,11 @@ class Box(Protocol):
         ...
 
     def encoder_plugged(self, number: int, track: Track) -> None:
-        """Learn that another encoder is on INENC `number`."""
+        """Learn that another encoder is on INENC `number`.
+
+        Raises:
+            ValueError: there is no such INENC.
+        """
         ...
 
     def wake_at(self, tick: int) -> None:
@@ -64,7 +68,7 @@ class Box(Protocol):
         """Learn that an input of the box is driven to a level: now, or at a tick to come.
 
         Raises:
-            ValueError: the tick is over.
+            ValueError: the tick is over, or there is no such input.
         """
         ...
 
@@ -224,7 +228,7 @@ class World:
 
         Raises:
             KeyError: there is no such axis.
-            ValueError: a number is out of range.
+            ValueError: a number is out of range, or the box has no such INENC.
         """
         owner = self.axes[axis]
         track: Track = Encoder(owner.motion, counts_per_unit, offset)
@@ -233,10 +237,10 @@ class World:
         if noise:
             period = max(self._clock.frequency // _MICROSECONDS, 1)
             track = Noisy(track, noise, period, seed)
-        self.encoders[number] = track
-        owner.subscribe(lambda tick: self._moved(number, track, tick))
         if self._box:
             self._box.encoder_plugged(number, track)
+        self.encoders[number] = track
+        owner.subscribe(lambda tick: self._moved(number, track, tick))
 
     def cable(self, output: str, input_: str) -> None:
         """Lay a cable from an output of the box to an input of it, ``cable("TTLOUT1", "TTLIN2")``.
@@ -262,8 +266,8 @@ class World:
             if self._box:
                 self._box.level_driven(*target, level, tick + 1)
 
-        self.observe(*source, follow)
         self.drive(*target, self.level(*source))
+        self.observe(*source, follow)
 
     def move(self, targets: Mapping[str, float]) -> int:
         """Start several axes at the same tick; return when the last one stands.
@@ -291,7 +295,7 @@ class World:
             tick: at which it changes; the next one, at once, if not given.
 
         Raises:
-            ValueError: the tick is over.
+            ValueError: the tick is over, or the box has no such input.
         """
         if self._box:
             self._box.level_driven(block, number, level, tick)

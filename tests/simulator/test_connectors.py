@@ -32,11 +32,14 @@ def test_a_level_from_before_the_box_is_there_at_once(make_bench):
     assert bench.bit("FMC_24V_IN1.VAL3")
 
 
-def test_a_connector_that_no_block_has_is_driven_without_effect(bench):
+def test_a_connector_that_no_block_has_cannot_be_driven(bench):
     bench.fabric.read_bits()
-    bench.world.drive("FMC_24V_IN", 9, 1)
-    bench.world.drive("NOSUCH", 1, 1)
+    with pytest.raises(ValueError, match="this box has no input FMC_24V_IN9"):
+        bench.world.drive("FMC_24V_IN", 9, 1)
+    with pytest.raises(ValueError, match="this box has no input NOSUCH1"):
+        bench.world.drive("NOSUCH", 1, 1)
     assert not bench.fabric.read_bits()[1].any()
+    assert bench.world.level("NOSUCH", 1) == 0
 
 
 def test_outputs_of_the_card_are_off_until_powered_and_enabled(bench, outputs):

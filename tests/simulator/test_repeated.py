@@ -48,10 +48,10 @@ WIRED = (
 
 
 @contextlib.asynccontextmanager
-async def process(hash_seed: int) -> AsyncGenerator[list[int]]:
+async def process(hash_seed: int, speed: str = "free") -> AsyncGenerator[list[int]]:
     """Yield control, data and bench port of a simulator in another process."""
     program = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "panda_simulator", "serve", "--speed", "free"),
+        *(sys.executable, "-m", "panda_simulator", "serve", "--speed", speed),
         *("--control-port", "0", "--data-port", "0", "--bench-port", "0"),
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, "PYTHONHASHSEED": str(hash_seed), "PYTHONUNBUFFERED": "1"},
@@ -140,3 +140,19 @@ async def test_ten_minutes_repeated_are_the_same_files(tmp_path):
         assert end == f"END {600 * RATE} Ok\n"
     assert runs[0].stat().st_size > 600 * RATE * 64
     assert digest(runs[0]) == digest(runs[1])
+
+
+async def test_time_is_stepped_from_another_process_over_the_bench_port():
+    async with (
+        process(0, speed="stepped") as (control_port, _, bench_port),
+        peer(control_port) as control,
+        peer(bench_port) as bench,
+    ):
+        assert await control.ask("CLOCK1.PERIOD=0.001") == "OK"
+        assert await control.ask("COUNTER1.TRIG=CLOCK1.OUT") == "OK"
+        assert await control.ask("COUNTER1.ENABLE=ONE") == "OK"
+        assert await control.ask("CLOCK1.ENABLE=ONE") == "OK"
+        before = int((await bench.ask("tick")).split()[1])
+        assert await bench.ask("run 0.25") == f"OK {before + 31_250_000}"
+        # the first is at once
+        assert await control.ask("COUNTER1.OUT?") == "OK =250"

@@ -150,3 +150,9 @@ def _status(*arguments: str):
     with pytest.raises(SystemExit) as stopped:
         cli.app(arguments)
     return stopped.value.code
+
+
+def test_a_speed_that_is_none_stops_with_one_line(capsys):
+    assert _status("serve", "--speed", "fast") == 1
+    expected = "--speed fast: it is a number, free or stepped"
+    assert capsys.readouterr().err == f"panda-simulator: {expected}\n"

@@ -270,7 +270,9 @@ class Fabric:
     def encoder_plugged(self, number: int, track: Track) -> None:
         """Read another encoder from now on (world.Box.encoder_plugged)."""
         instance = self._wiring.instances.get(("INENC", number))
-        if instance is not None and isinstance(instance.behaviour, Inenc):
+        if instance is None:
+            raise ValueError(f"this box has no INENC{number}")
+        if isinstance(instance.behaviour, Inenc):
             tick = self.begin_change()
             self._wiring.pcap.settle(tick)
             instance.behaviour.connect(track)
@@ -280,7 +282,7 @@ class Fabric:
         """Drive an input, at a tick of its own or a given one (world.Box.level_driven)."""
         connector = self._engine.connectors.inputs.get((block, number))
         if connector is None:
-            return
+            raise ValueError(f"this box has no input {block}{number}")
         instance, register = connector
         if tick is None:
             self.advance()
