@@ -10,7 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from panda_simulator.behaviours import EMPTY, Stretch, Stretches, Track, look_up, sum_of_floors
+from panda_simulator.behaviours import (
+    EMPTY,
+    Stretch,
+    Stretches,
+    Track,
+    is_even,
+    look_up,
+    sum_of_floors,
+)
 from panda_simulator.clock import TICKS_PER_SECOND
 from panda_simulator.motion import ONE, Motion, Piece, to_fixed, to_float
 
@@ -91,6 +99,10 @@ class Encoder:
             whole = whole.joined(Stretch(self._total(piece, begin, end), lowest, highest))
         return whole
 
+    def is_even(self, tick: int) -> bool:
+        """Tell whether the axis neither speeds up nor brakes (stretches.is_even)."""
+        return not self._piece_at(tick).bend
+
     def look_up(self, ticks: NDArray[np.int64]) -> NDArray[np.int64] | None:
         """Return the counts at some ticks (stretches.look_up)."""
         first = int(ticks.min())
@@ -147,6 +159,10 @@ class Coarse:
         """Return the count at a tick (Track.at)."""
         return self.track.at(tick) // self.resolution * self.resolution
 
+    def is_even(self, tick: int) -> bool:
+        """Tell what the encoder tells (stretches.is_even)."""
+        return is_even(self.track, tick)
+
     def leaves(self, tick: int, low: int, high: int) -> int | None:
         """Return when the count leaves an interval (Track.leaves)."""
         step = self.resolution
@@ -184,6 +200,11 @@ class Noisy:
     def at(self, tick: int) -> int:
         """Return the count at a tick (Track.at)."""
         return self.track.at(tick) + self.deviation(tick)
+
+    def is_even(self, tick: int) -> bool:
+        """Tell that it never goes on as it did (stretches.is_even)."""
+        del tick
+        return not self.amplitude
 
     def leaves(self, tick: int, low: int, high: int) -> int | None:
         """Return when the count leaves an interval (Track.leaves)."""

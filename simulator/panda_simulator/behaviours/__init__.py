@@ -51,6 +51,7 @@ from panda_simulator.behaviours.stretches import (
     Stretches,
     Track,
     add_up,
+    is_even,
     look_up,
     sum_of_floors,
 )
@@ -115,6 +116,7 @@ __all__ = [
     "Track",
     "Watcher",
     "add_up",
+    "is_even",
     "look_up",
     "signed",
     "sum_of_floors",

@@ -26,6 +26,7 @@ from panda_simulator.behaviours.stretches import (
     Track,
     add_up,
     add_up_all,
+    is_even,
     look_up,
 )
 
@@ -178,6 +179,10 @@ class Inenc:
         if self._now.protocol != QUADRATURE:
             return 0, 0
         return _LINES[self._track.at(tick) & 3]
+
+    def is_even(self, tick: int) -> bool:
+        """Tell whether the encoder may go on evenly (stretches.is_even)."""
+        return is_even(self._track, tick)
 
     def rests(self, tick: int) -> bool:
         """Tell whether lines and VAL stay for ever what they are at a tick, as things are."""

@@ -107,6 +107,15 @@ def look_up(track: Track, ticks: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.fromiter(map(track.at, ticks.tolist()), np.int64, len(ticks))
 
 
+def is_even(track: Track, tick: int) -> bool:
+    """Tell whether a track may go on at a tick as it did before it, and not faster or slower.
+
+    A track with a method of that name and argument, `is_even`, knows.
+    """
+    known: Callable[[int], bool] | None = getattr(track, "is_even", None)
+    return known is None or known(tick)
+
+
 def sum_of_floors(count: int, start: int, step: int, divisor: int) -> int:
     """Return the sum of (start + step·i) // divisor for i from 0 to count - 1."""
     total = 0

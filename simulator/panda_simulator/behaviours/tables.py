@@ -38,6 +38,8 @@ class Table:
         self._staged: Sequence[int] = ()
         self._transfers = Transfers()
         self._memory = array("I")
+        self._version = ""
+        """Another text whenever memory changes."""
         self._last_lines: set[int] = set()
         self._tick = -1
         self._resting = False
@@ -230,6 +232,8 @@ class Table:
             self._last_lines.difference_update(n % _LINES for n in range(first, first + count))
         slot = self._slot(at)
         fitting = len(lines) if self.fixed else _LINES * self._line_words - slot
+        if self._memory[slot : slot + len(lines)] != lines:
+            self._version = str(int(self._version or 0) + 1)
         self._memory.extend(repeat(0, slot - len(self._memory)))
         self._memory[slot : slot + min(len(lines), fitting)] = lines[:fitting]
         if len(lines) > fitting:

@@ -20,6 +20,7 @@ from panda_simulator.behaviours import (
     Pcap,
     SyncOutput,
     TableBlock,
+    is_even,
 )
 from panda_simulator.clock import FOREVER
 from panda_simulator.fabric.agenda import Agenda, Instance
@@ -224,6 +225,11 @@ class Engine:
             instance.update != instance.behaviour.update or self.connectors.observed(instance)
             for instance in instances
         )
+
+    def uneven(self, instances: Collection[Instance]) -> bool:
+        """Tell whether some blocks follow an axis that speeds up, say (proofs.Machine)."""
+        tracks = (track for instance in instances for track in instance.tracked.values())
+        return not all(is_even(track, self.tick) for track in tracks)
 
     def parts(self, instances: Collection[Instance]) -> list[object]:
         """Return everything that changes when some blocks are called (proofs.Machine)."""

@@ -43,6 +43,8 @@ _SHARE = 10
 """What was spent in vain is at most one part of so many."""
 
 _LONGEST_PAUSE = 200_000
+_UNEVEN = 1_000
+"""How long to wait where an axis that is followed speeds up, or brakes."""
 
 _FARTHEST = TICKS_PER_SECOND // 10
 """How far a leap goes where there is no tick to come to."""
@@ -85,6 +87,10 @@ class Leaps:
         """Take note of the calls at a tick; return whether `stop` and `look` have changed."""
         self._history.append((tick, calls))
         if len(self._history) < self._window:
+            return False
+        if self._machine.uneven({instance for _, calls in self._history for instance in calls}):
+            self._listen(_SHORTEST)
+            self.wanted += _UNEVEN
             return False
         self._spent += _GUESS * self._window
         self._guesses = [

@@ -40,6 +40,10 @@ class Machine(Protocol):
         """Tell whether somebody outside is told of each change that some blocks make."""
         ...
 
+    def uneven(self, instances: Collection[Instance]) -> bool:
+        """Tell whether some blocks follow a position that does not go on as it did."""
+        ...
+
     def parts(self, instances: Collection[Instance]) -> list[object]:
         """Return everything that changes when some blocks are called, but the agenda."""
         ...

@@ -15,6 +15,8 @@ from functools import partial
 from itertools import repeat
 from typing import Any, NamedTuple, TypeAlias
 
+from typing_extensions import override
+
 from panda_simulator.fabric.ramps import Number, Ramp, parts
 
 _CONSTANT: tuple[type[Any], ...] = (
@@ -37,6 +39,23 @@ _OWN = "STATE"
 
 class UnknownStateError(Exception):
     """A machine holds something of which nobody knows what it does."""
+
+
+class _Same:
+    """Words that are taken for one thing; who changes them has to show that elsewhere."""
+
+    __slots__ = ("_words",)
+
+    def __init__(self, words: object) -> None:
+        self._words = words
+
+    @override
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self._words is other._words
+
+    @override
+    def __hash__(self) -> int:
+        return id(self._words)
 
 
 class _Tuple(NamedTuple):
@@ -107,8 +126,7 @@ class State:
         elif isinstance(value, _SET):
             self._read_set(value)
         elif isinstance(value, _WORDS):
-            self.size += len(value) // _LONG
-            self.shape.append(value.tobytes())
+            self.shape.append(_Same(value))
         else:
             self._read_object(value)
 
