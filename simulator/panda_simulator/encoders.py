@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 
 from panda_simulator.behaviours import (
     EMPTY,
+    Mark,
     Stretch,
     Stretches,
     Track,
+    add_up,
+    add_up_all,
     is_even,
     look_up,
     sum_of_floors,
@@ -226,6 +229,50 @@ class Noisy:
                 return left
             first = end
         return first
+
+
+@dataclass(frozen=True, slots=True)
+class Indexed:
+    """An encoder with an index: line Z is high at some counts.
+
+    Attributes:
+        track: what it measures, in counts.
+        mark: where Z is high.
+    """
+
+    track: Track
+    mark: Mark
+
+    def __post_init__(self) -> None:
+        if self.mark.every < 0 or self.mark.every == 1:
+            raise ValueError(
+                f"the index of an encoder comes every {self.mark.every} counts;"
+                " that is 2 or more, or 0 for one index only"
+            )
+
+    def at(self, tick: int) -> int:
+        """Return the count at a tick (Track.at)."""
+        return self.track.at(tick)
+
+    def is_even(self, tick: int) -> bool:
+        """Tell what the encoder tells (stretches.is_even)."""
+        return is_even(self.track, tick)
+
+    def leaves(self, tick: int, low: int, high: int) -> int | None:
+        """Return when the count leaves an interval (Track.leaves)."""
+        return self.track.leaves(tick, low, high)
+
+    def stretch(self, first: int, last: int) -> Stretch:
+        """Add up some ticks (stretches.add_up)."""
+        return add_up(self.track, first, last)
+
+    def look_up(self, ticks: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the counts at some ticks (stretches.look_up)."""
+        return look_up(self.track, ticks)
+
+    def add_up_all(self, first: NDArray[np.int64], last: NDArray[np.int64]) -> Stretches:
+        """Add up stretches (stretches.add_up_all)."""
+        return add_up_all(self.track, first, last)
 
 
 def _scramble(number: int, seed: int) -> int:

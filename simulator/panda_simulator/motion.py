@@ -15,7 +15,7 @@ from typing import NamedTuple
 ONE = 1 << 112
 """One unit of position."""
 
-_KEPT = 8
+_KEPT = 16
 _ENDLESS = 1 << 62
 
 _MEANT = 45

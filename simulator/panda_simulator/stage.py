@@ -12,6 +12,7 @@ from panda_simulator.bench import BenchCommand
 from panda_simulator.world import Axis, World, connector
 
 _SPEEDS = ("velocity", "acceleration")
+_ENCODER = ("offset", "resolution", "noise", "seed", "index", "index_every")
 
 
 class Stage:
@@ -45,13 +46,16 @@ class Stage:
             BenchCommand("place", "AXIS POSITION", "be there at once", self._place),
             BenchCommand(
                 "encoder",
-                "AXIS INENC COUNTS_PER_UNIT [offset=O] [resolution=R] [noise=N] [seed=S]",
+                "AXIS INENC COUNTS_PER_UNIT [offset=O] [resolution=R] [noise=N] [seed=S]"
+                " [index=COUNT] [index_every=COUNTS]",
                 "plug an encoder of an axis into INENC number",
                 self._encoder,
             ),
             BenchCommand("drive", "CONNECTOR LEVEL", "drive an input, as TTLIN1 1", self._drive),
             BenchCommand("level", "CONNECTOR", "level of an input or output", self._level),
-            BenchCommand("cable", "OUTPUT INPUT", "connect TTLOUT1 to TTLIN2, say", self._cable),
+            BenchCommand(
+                "cable", "OUTPUT INPUT", "TTLOUT1 to TTLIN2, OUTENC1 to INENC1", self._cable
+            ),
             BenchCommand("tick", "", "simulated time, in ticks of 8 ns", self._now),
             BenchCommand("run", "SECONDS", "let stepped time pass; the tick then", self._run),
         ]
@@ -92,7 +96,8 @@ class Stage:
     async def _encoder(self, words: Sequence[str]) -> str:
         axis = self._axis(words)
         number, counts = _whole(words, 1, "INENC"), _number(words, 2, "COUNTS_PER_UNIT")
-        given = _settings(words[3:], ("offset", "resolution", "noise", "seed"))
+        given = _settings(words[3:], _ENCODER)
+        index = given.get("index")
         self._world.connect(
             axis.name,
             number,
@@ -101,6 +106,8 @@ class Stage:
             resolution=_as_whole(given.get("resolution", 1.0), "resolution"),
             noise=_as_whole(given.get("noise", 0.0), "noise"),
             seed=_as_whole(given.get("seed", 0.0), "seed"),
+            index=None if index is None else _as_whole(index, "index"),
+            index_every=_as_whole(given.get("index_every", 0.0), "index_every"),
         )
         return ""
 

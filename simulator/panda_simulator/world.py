@@ -13,9 +13,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeAlias
 
-from panda_simulator.behaviours import Track
+from panda_simulator.behaviours import Mark, Track
 from panda_simulator.clock import TICKS_PER_SECOND, Clock
-from panda_simulator.encoders import Coarse, Encoder, Noisy
+from panda_simulator.encoders import Coarse, Encoder, Indexed, Noisy
 from panda_simulator.motion import Motion, Piece, moving, stopping, to_fixed, to_float
 
 COUNTS_PER_MM = 10_000
@@ -30,6 +30,7 @@ _MICROSECONDS = 1_000_000
 _FIBRE = "_SYNC_OUT", "_SYNC_IN"
 """How the blocks at its ends are called."""
 
+_OUTENC, _INENC = "OUTENC", "INENC"
 _CONNECTOR = re.compile(r"([A-Z][A-Z0-9_]*?)([1-9][0-9]*)")
 
 
@@ -49,6 +50,14 @@ class Box(Protocol):
 
         Raises:
             ValueError: there is no such INENC.
+        """
+        ...
+
+    def encoder_cabled(self, number: int, output: int) -> None:
+        """Learn that a cable from OUTENC `output` is on INENC `number`.
+
+        Raises:
+            ValueError: the box has no such connector.
         """
         ...
 
@@ -193,6 +202,8 @@ class World:
         self._fibres: list[tuple[tuple[str, int], tuple[str, int]]] = []
         self.axes: dict[str, Axis] = {}
         self.encoders: dict[int, Track] = {}
+        self.encoder_cables: dict[int, int] = {}
+        """INENC to the OUTENC at the other end of its cable."""
         for name, number in axes.items():
             self.add_axis(Axis(name))
             self.connect(name, number, COUNTS_PER_MM)
@@ -214,6 +225,8 @@ class World:
         resolution: int = 1,
         noise: int = 0,
         seed: int = 0,
+        index: int | None = None,
+        index_every: int = 0,
     ) -> None:
         """Put an encoder on an axis and plug it into INENC `number`, in place of any other.
 
@@ -225,6 +238,8 @@ class World:
             resolution: counts of the smallest step it shows.
             noise: largest deviation in counts, new every microsecond.
             seed: of the noise.
+            index: count at which line Z is high; None: never.
+            index_every: counts until it is high again; 0: it is nowhere else.
 
         Raises:
             KeyError: there is no such axis.
@@ -237,8 +252,11 @@ class World:
         if noise:
             period = max(self._clock.frequency // _MICROSECONDS, 1)
             track = Noisy(track, noise, period, seed)
+        if index is not None:
+            track = Indexed(track, Mark(index, index_every))
         if self._box:
             self._box.encoder_plugged(number, track)
+        self.encoder_cables.pop(number, None)
         self.encoders[number] = track
         owner.subscribe(lambda tick: self._moved(number, track, tick))
 
@@ -246,7 +264,9 @@ class World:
         """Lay a cable from an output of the box to an input of it, ``cable("TTLOUT1", "TTLIN2")``.
 
         The input follows one tick after the output. From ``SFP2_SYNC_OUT1`` to
-        ``SFP3_SYNC_IN1`` it is a fibre, which takes longer and has its link up.
+        ``SFP3_SYNC_IN1`` it is a fibre, which takes longer and has its link up; from
+        ``OUTENC1`` to ``INENC2`` it has all lines, of every protocol, and takes the place of
+        the axis that was on the input.
 
         Raises:
             ValueError: a name is not that of a connector, or an end of a fibre is not there.
@@ -260,6 +280,9 @@ class World:
             return
         if any(ends):
             raise ValueError(f"no cable fits from {output} to {input_}")
+        if _OUTENC in source or _INENC in target:
+            self._cable_encoder(source, target)
+            return
 
         def follow(tick: int, level: int) -> None:
             self._levels[target] = level
@@ -268,6 +291,17 @@ class World:
 
         self.drive(*target, self.level(*source))
         self.observe(*source, follow)
+
+    def _cable_encoder(self, source: tuple[str, int], target: tuple[str, int]) -> None:
+        if (source[0], target[0]) != (_OUTENC, _INENC):
+            raise ValueError(
+                f"no cable fits {source[0]}{source[1]} and {target[0]}{target[1]}:"
+                " an encoder cable goes from an OUTENC to an INENC"
+            )
+        if self._box:
+            self._box.encoder_cabled(target[1], source[1])
+        self.encoders.pop(target[1], None)
+        self.encoder_cables[target[1]] = source[1]
 
     def move(self, targets: Mapping[str, float]) -> int:
         """Start several axes at the same tick; return when the last one stands.

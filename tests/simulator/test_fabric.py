@@ -109,6 +109,7 @@ def test_an_unwatched_encoder_costs_nothing_and_is_read_where_it_is(bench):
     values, changes = bench.fabric.read_positions()
     assert not changes[bench.source("INENC1.VAL")]
     bench.set("INENC", SETP=-5 & 0xFFFFFFFF)
+    bench.run(2)
     values, changes = bench.fabric.read_positions()
     assert values[bench.source("INENC1.VAL")] == -5
     assert changes[bench.source("INENC1.VAL")]
@@ -130,13 +131,14 @@ def test_a_block_that_adds_up_positions_sees_every_count(bench):
 
 
 def test_a_serial_encoder_is_read_once_a_frame(bench):
-    bench.set("INENC", PROTOCOL=1, FRAME_PERIOD=125_000_000)
+    bench.set("INENC", PROTOCOL=1, BITS=24, CLK_PERIOD=125, FRAME_PERIOD=125_000_000)
     bench.world.axes["x"].velocity = 100.0
     end = bench.world.axes["x"].move(1.0)
     bench.fabric.run_until(end)
     assert bench.position("INENC1.VAL") == 0
     bench.run(125_000_000)
     assert bench.position("INENC1.VAL") == 10_000
+    assert bench.get("INENC", "HEALTH") == 0
 
 
 # Time

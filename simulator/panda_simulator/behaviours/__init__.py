@@ -22,6 +22,7 @@ from panda_simulator.behaviours.bits import Bits
 from panda_simulator.behaviours.calc import Calc
 from panda_simulator.behaviours.clock import Clock
 from panda_simulator.behaviours.counter import Counter
+from panda_simulator.behaviours.counting import Mark
 from panda_simulator.behaviours.div import Div
 from panda_simulator.behaviours.filter import Filter
 from panda_simulator.behaviours.fmc import Fmc24vIn, Fmc24vOut
@@ -29,7 +30,7 @@ from panda_simulator.behaviours.frames import CaptureBus
 from panda_simulator.behaviours.inenc import Inenc
 from panda_simulator.behaviours.lookups import MARKS
 from panda_simulator.behaviours.lut import Lut
-from panda_simulator.behaviours.outenc import Outenc
+from panda_simulator.behaviours.outenc import PIN_CLOCK, PINS, Outenc
 from panda_simulator.behaviours.pcap import OVERFLOW, TOO_CLOSE, Pcap
 from panda_simulator.behaviours.pcomp import Pcomp
 from panda_simulator.behaviours.pgen import Pgen
@@ -51,6 +52,7 @@ from panda_simulator.behaviours.stretches import (
     Stretches,
     Track,
     add_up,
+    add_up_all,
     is_even,
     look_up,
     sum_of_floors,
@@ -93,6 +95,8 @@ __all__ = [
     "LINK",
     "MARKS",
     "OVERFLOW",
+    "PINS",
+    "PIN_CLOCK",
     "TOO_CLOSE",
     "Backlog",
     "Behaviour",
@@ -100,6 +104,7 @@ __all__ = [
     "Inenc",
     "InputPort",
     "Interval",
+    "Mark",
     "Outenc",
     "OutputPort",
     "Outputs",
@@ -116,6 +121,7 @@ __all__ = [
     "Track",
     "Watcher",
     "add_up",
+    "add_up_all",
     "is_even",
     "look_up",
     "signed",

@@ -55,6 +55,11 @@ class Qdec:
             self._count = signed(self._count + due)
         return {"OUT": self._count, "HOMED": self._homed}, min(self._due, default=None)
 
+    def settled(self, a: int, b: int, z: int) -> bool:
+        """Tell whether lines at these levels change nothing more."""
+        held = bool(self._set["RST_ON_Z"] & 1 and z and self._count)
+        return (a, b, z) == tuple(self._set[name] for name in "ABZ") and not held
+
     def _step(self, tick: int, step: int) -> None:
         down = step < 0 and self._down_at != tick - 1
         if down:

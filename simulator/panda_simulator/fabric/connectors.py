@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from panda_simulator.behaviours import InputPort, OutputPort
-from panda_simulator.fabric.agenda import Instance
+from panda_simulator.behaviours import PIN_CLOCK, PINS, InputPort, OutputPort
+from panda_simulator.fabric.agenda import Agenda, Instance
 from panda_simulator.world import World
 
 
@@ -57,3 +57,49 @@ class Connectors:
             level = instance.outputs.get(name, 0)
             if level != self._world.level(instance.block, number):
                 self._world.output_changed(instance.block, number, tick, level)
+
+
+class EncoderCables:
+    """Cables from encoder outputs to encoder inputs; a level takes one tick to the other end.
+
+    What an end has seen last is in its registers, under the name of the pin.
+    """
+
+    def __init__(self, agenda: Agenda) -> None:
+        self._agenda = agenda
+        self._from: dict[Instance, list[Instance]] = {}
+        self._to: dict[Instance, Instance] = {}
+
+    def lay(self, source: Instance, target: Instance, tick: int) -> None:
+        """Lay a cable from an output to an input, whose levels are there at a tick."""
+        self.pull(target, tick)
+        self._from.setdefault(source, []).append(target)
+        self._to[target] = source
+        self._agenda.at(tick, source)
+        for pin in PINS:
+            target.registers[pin] = 0
+        self._carry(source, target, PINS, tick - 1)
+
+    def pull(self, target: Instance, tick: int) -> None:
+        """Pull the cable out of an input, if there is one."""
+        source = self._to.pop(target, None)
+        if source is not None:
+            self._from[source].remove(target)
+            if source.registers.get(PIN_CLOCK):
+                source.registers[PIN_CLOCK] = 0
+                self._agenda.at(tick, source)[PIN_CLOCK] = 0
+
+    def carry(self, end: Instance, tick: int) -> None:
+        """Take what one end has put out to the others."""
+        for target in self._from.get(end, ()):
+            self._carry(end, target, PINS, tick)
+        source = self._to.get(end)
+        if source is not None:
+            self._carry(end, source, (PIN_CLOCK,), tick)
+
+    def _carry(self, source: Instance, target: Instance, pins: Iterable[str], tick: int) -> None:
+        for pin in pins:
+            level = source.outputs.get(pin, 0)
+            if level != target.registers.get(pin, 0):
+                target.registers[pin] = level
+                self._agenda.at(tick + 1, target)[pin] = level

@@ -16,6 +16,7 @@ from panda_simulator.behaviours import (
     LATENCY,
     LINK,
     Inenc,
+    Outenc,
     OutputPort,
     Pcap,
     SyncOutput,
@@ -25,7 +26,7 @@ from panda_simulator.behaviours import (
 from panda_simulator.clock import FOREVER
 from panda_simulator.fabric.agenda import Agenda, Instance
 from panda_simulator.fabric.capture import Acquisition
-from panda_simulator.fabric.connectors import Connectors
+from panda_simulator.fabric.connectors import Connectors, EncoderCables
 from panda_simulator.fabric.feeds import Feed
 from panda_simulator.fabric.leaps import Leaps
 from panda_simulator.fabric.ramps import Number
@@ -42,6 +43,7 @@ class Engine:
         acquisition: the one that runs.
         feeds: of the blocks with a table, by name and number.
         connectors: of the box.
+        cables: between its encoder connectors.
     """
 
     def __init__(self, agenda: Agenda, wiring: Wiring, world: World, *, leaps: bool = True) -> None:
@@ -56,6 +58,7 @@ class Engine:
         self._hop = wiring.hops.position
         self._world = world
         self.connectors = Connectors(wiring.instances.values(), world)
+        self.cables = EncoderCables(agenda)
         for key, instance in wiring.instances.items():
             self._prepare(key, instance)
         self._looked_at = [
@@ -78,6 +81,8 @@ class Engine:
             instance.after = self._after_table
         elif isinstance(behaviour, Inenc):
             instance.after = self._after_encoder
+        elif isinstance(behaviour, Outenc):
+            instance.after = self.cables.carry
         self.agenda.at(0, instance).update(self.connectors.levels(instance))
 
     def play(
@@ -164,6 +169,9 @@ class Engine:
             self.wiring.positions.flag(index)
         for follower in self.wiring.followers(encoder.behaviour):
             self.agenda.at(tick + self._hop, follower)
+        self._settle(tick)
+
+    def _settle(self, tick: int) -> None:
         for lines in self.wiring.bits.computed:
             lines.disturb()
         self.wiring.pcap.settle(tick)
@@ -171,6 +179,9 @@ class Engine:
     def _after_encoder(self, instance: Instance, tick: int) -> None:
         if isinstance(instance.behaviour, Inenc) and instance.behaviour.set_at == tick:
             self.look_again(instance, tick)
+        elif isinstance(instance.behaviour, Inenc) and instance.behaviour.plays_lines:
+            self._settle(tick)
+        self.cables.carry(instance, tick)
 
     def _after_pcap(self, instance: Instance, tick: int) -> None:
         if self.wiring.pcap.opened_at == tick:

@@ -105,6 +105,9 @@ class Fabric:
             self._wiring.hold(self._wiring.instances[block, number], name, value)
         world.attach(self)
         self.run_until(0)
+        for number, output in world.encoder_cables.items():
+            if ("INENC", number) in self._wiring.instances:
+                self.encoder_cabled(number, output)
 
     @property
     def tick(self) -> int:
@@ -275,8 +278,21 @@ class Fabric:
         if isinstance(instance.behaviour, Inenc):
             tick = self.begin_change()
             self._wiring.pcap.settle(tick)
+            self._engine.cables.pull(instance, tick)
             instance.behaviour.connect(track)
             self.encoder_changed(number, tick)
+
+    def encoder_cabled(self, number: int, output: int) -> None:
+        """Read an encoder output from now on (world.Box.encoder_cabled)."""
+        source = self._wiring.instances.get(("OUTENC", output))
+        target = self._wiring.instances.get(("INENC", number))
+        if source is None or target is None or not isinstance(target.behaviour, Inenc):
+            raise ValueError(f"this box has no OUTENC{output} or no INENC{number}")
+        tick = self.begin_change()
+        self._wiring.pcap.settle(tick)
+        target.behaviour.cable()
+        self._engine.cables.lay(source, target, tick)
+        self.encoder_changed(number, tick)
 
     def level_driven(self, block: str, number: int, level: int, tick: int | None = None) -> None:
         """Drive an input, at a tick of its own or a given one (world.Box.level_driven)."""
@@ -357,6 +373,8 @@ class Fabric:
         self._write_at(self._begin(), instance, changes)
 
     def _write_at(self, tick: int, instance: Instance, changes: dict[str, int]) -> None:
+        if isinstance(instance.behaviour, Inenc):
+            self._wiring.pcap.settle(tick)
         for register, value in changes.items():
             instance.registers[register] = value
             writer = self._wiring.register_writer(instance, register, tick)

@@ -22,7 +22,7 @@ Flags: TypeAlias = tuple[list[bool], list[bool]]
 
 MAX_DELAY = 31
 _DELAY = "_DELAY"
-_LINES = {"A": 0, "B": 1}
+_LINES = {"A": 0, "B": 1, "Z": 2, "DATA": 0}
 """Encoder lines, and their places among Inenc.lines."""
 
 
