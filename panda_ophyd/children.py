@@ -69,6 +69,11 @@ def known_datatype(spec: SignalSpec) -> type[Any] | None:
 UNDECLARED_DATA: Mapping[str, tuple[Access, ChannelInfo]] = {
     "hdf_full_file_path": (Access.R, ChannelInfo(kind=str)),
     "num_received": (Access.R, ChannelInfo(kind=int)),
+    "in_flight": (Access.R, ChannelInfo(kind=int)),
+    "live_rate": (Access.RW, ChannelInfo(kind=float)),
+    "most_in_flight": (Access.R, ChannelInfo(kind=int)),
+    "row_rate": (Access.R, ChannelInfo(kind=float)),
+    "data_rate": (Access.R, ChannelInfo(kind=float)),
     "stall_timeout": (Access.RW, ChannelInfo(kind=float)),
     "status": (Access.R, ChannelInfo(kind=str)),
     "verdict": (Access.R, ChannelInfo(kind=str)),
@@ -265,6 +270,13 @@ EXTRA_CHILDREN: Mapping[str, Mapping[str, Callable[[BoxChildren], Child]]] = {
     },
 }
 """Signals that no field of the box makes: block -> name -> how."""
+
+
+def live_row(root: str, data: DataBlockState | None) -> dict[str, Child]:
+    """Return the signals of the latest row that are always there."""
+    source = f"{root}/DATA.LIVE.ROW"
+    channel = OfflineChannel(source, ChannelInfo(kind=int)) if data is None else data.live.row
+    return {"row": Child(Access.R, channel)}
 
 
 def undeclared_data(root: str) -> dict[str, Child]:

@@ -38,6 +38,7 @@ from panda_ophyd.children import (
     AbsentChannel,
     BoxChildren,
     Child,
+    live_row,
     undeclared_data,
 )
 from panda_ophyd.client import PandaAddress
@@ -45,6 +46,7 @@ from panda_ophyd.datablock import DataBlockState
 from panda_ophyd.datatypes import kind_of
 from panda_ophyd.errors import PandaError
 from panda_ophyd.fields import Access, BlockInfo, BoxInfo
+from panda_ophyd.livedevice import LiveRow
 from panda_ophyd.session import PandaSession
 from panda_ophyd.signals import PandaCommandBackend, PandaSignalBackend
 
@@ -242,9 +244,17 @@ class PandaConnector(NodeConnector):
                 f"{self.root}/DATA",
                 complete=self.data is not None,
             )
+            self._fill_live(data, connector)
             self._mark_absent_blocks(device, children.box)
         finally:
             device.set_name(name)
+
+    def _fill_live(self, data: Device, connector: NodeConnector) -> None:
+        live, live_connector = connector.level(data, "live", LiveRow)
+        where = f"{self.root}/DATA/LIVE"
+        live_connector.fill(live, live_row(self.root, self.data), where, complete=False)
+        if self.session is not None and self.data is not None:
+            cast("LiveRow", live).bind(self.session, self.data)
 
     def _fill_block(self, device: Device, block: BlockInfo, children: BoxChildren) -> None:
         kind = DeviceVector if block.count > 1 else Device
@@ -281,6 +291,7 @@ class PandaConnector(NodeConnector):
             data, connector = self.level(device, "data", Device)
             children = undeclared_data(self.root)
             connector.fill(data, children, f"{self.root}/DATA", complete=False)
+            self._fill_live(data, connector)
             data.set_name(data.name)
         await super().connect_mock(device, mock)
 

@@ -51,7 +51,6 @@ SETTLE_TIMEOUT = 2.0
 """Seconds to wait for rows that the box has captured to be flushed, before going on with
 those that are; the next time may find them."""
 
-
 SET_BY_FLYERS = ("too-close", "link", "disk-speed")
 """Pre-flight checks whose outcome changes when a flyer writes its table."""
 
@@ -145,14 +144,15 @@ class DataBlockState(DataSignals):
         before = await readers_now(self._session.client)
         self.failure = asyncio.get_running_loop().create_future()
         self.expected = (self.num_capture.value or None) if first_n else None
+        names = await self.names()
         capture = Capture(
             self._session.address,
             path,
-            names=await self.names(),
+            names=names,
             flush_period=self.flush_period.value or SOONEST_FLUSH,
             limit=(self.num_capture.value or None) if first_n else None,
             on_rows=self._flushed,
-            on_received=self.num_received.show,
+            on_received=self.show_received,
             on_failure=self.failed,
         )
         try:
@@ -164,6 +164,7 @@ class DataBlockState(DataSignals):
             await capture.close()
             raise
         self.capture = capture
+        self.live.begin(capture, names)
         self._arms = self._before = 0
         self._attendants = [asyncio.create_task(self._follow(capture), name=f"follow {path}")]
         self.full_file_path.show(str(path))
@@ -172,6 +173,7 @@ class DataBlockState(DataSignals):
 
     def _flushed(self, rows: int) -> None:
         self.num_captured.show(rows)
+        self.live.news()
         if not self._held:
             self.documented.show(rows)
 
@@ -364,6 +366,7 @@ class DataBlockState(DataSignals):
             raise
         finally:
             self._judge()
+            self.live.end()
             self.capture = None
             for task in attendants:
                 task.cancel()

@@ -15,10 +15,14 @@ from panda_ophyd.channels import ChannelInfo, SoftChannel
 from panda_ophyd.destination import is_writable_directory, make_directory
 from panda_ophyd.errors import FieldValueError
 from panda_ophyd.fields.codecs import INT_LIMITS, UINT_MAX, float_codec, int_codec
+from panda_ophyd.liveview import LiveView
 from panda_ophyd.preflight import waivers
 
 DEFAULT_FLUSH_PERIOD = 1.0
 """Seconds; what the IOC starts with. 0, as ophyd-async sets it, means as soon as may be."""
+
+DEFAULT_LIVE_RATE = 10.0
+"""Rows a second that show while a capture runs: as fast as eyes and plots follow."""
 
 DEFAULT_STALL_TIMEOUT = 10.0
 """Seconds beyond the expected time of a row, unless told otherwise; upstream's default too."""
@@ -30,6 +34,7 @@ CARRIED = (
     "num_capture",
     "capture_mode",
     "flush_period",
+    "live_rate",
     "stall_timeout",
     "waive",
 )
@@ -44,6 +49,7 @@ class DataSignals:
 
     Attributes:
         channels: by signal name.
+        live: the latest row, and what comes.
         dataset_channels: the ``_dataset`` signal of every field that can be captured.
         documented: rows as documents count them: held back from prepare to kickoff, because
             upstream counts what was asked for from the rows there are at kickoff
@@ -87,7 +93,7 @@ class DataSignals:
             "flush_period",
             float,
             DEFAULT_FLUSH_PERIOD,
-            _seconds(source, "FLUSH_PERIOD"),
+            _not_negative(source, "FLUSH_PERIOD"),
             units="s",
             description="Time between flushes, 0 for as soon as may be",
         )
@@ -95,10 +101,19 @@ class DataSignals:
             "stall_timeout",
             float,
             DEFAULT_STALL_TIMEOUT,
-            _seconds(source, "STALL_TIMEOUT"),
+            _not_negative(source, "STALL_TIMEOUT"),
             units="s",
             description="How late a row may be before the scan fails, 0 for ever",
         )
+        self.live_rate = self._soft(
+            "live_rate",
+            float,
+            DEFAULT_LIVE_RATE,
+            _not_negative(source, "LIVE_RATE"),
+            units="Hz",
+            description="Most rows to show per second while they are captured, 0 for none",
+        )
+        self.live = LiveView(source, lambda: self.live_rate.value)
         self.waive = self._soft(
             "waive", str, "", self._put_waive, description="Pre-flight checks not to make"
         )
@@ -132,6 +147,7 @@ class DataSignals:
             "num_capture": self.num_capture,
             "capture_mode": self.capture_mode,
             "flush_period": self.flush_period,
+            "live_rate": self.live_rate,
             "stall_timeout": self.stall_timeout,
             "waive": self.waive,
             "capture": self.capturing,
@@ -139,6 +155,10 @@ class DataSignals:
             "hdf_full_file_path": self.full_file_path,
             "num_captured": self.num_captured,
             "num_received": self.num_received,
+            "in_flight": self.live.in_flight,
+            "most_in_flight": self.live.most_in_flight,
+            "row_rate": self.live.row_rate,
+            "data_rate": self.live.data_rate,
             "status": self.status,
             "verdict": self.verdict,
             "datasets": self.datasets,
@@ -149,6 +169,11 @@ class DataSignals:
 
     async def _datasets_now(self) -> dict[str, list[str]]:
         raise NotImplementedError
+
+    def show_received(self, rows: int) -> None:
+        """Show how many rows have come."""
+        self.num_received.show(rows)
+        self.live.news()
 
     def adopt(self, former: DataSignals) -> None:
         """Take over the settings of the session before."""
@@ -221,7 +246,7 @@ def _number(source: str, name: str, low: int, high: int) -> Callable[[Any], Awai
     return put
 
 
-def _seconds(source: str, name: str) -> Callable[[Any], Awaitable[float]]:
+def _not_negative(source: str, name: str) -> Callable[[Any], Awaitable[float]]:
     codec = float_codec(f"{source}.{name}", low=0.0)
 
     async def put(value: Any) -> float:

@@ -17,7 +17,7 @@ from panda_ophyd.capture.armstate import Arm
 from panda_ophyd.capture.batches import IN_FLIGHT_BYTES
 from panda_ophyd.capture.pipeline import DRAIN_TIMEOUT, FLUSH_PERIOD, Capture
 from panda_ophyd.capture.result import CaptureResult
-from panda_ophyd.capture.rows import Meanings
+from panda_ophyd.capture.rows import LatestRow, Meanings
 from panda_ophyd.capture.watch import LOST_AFTER, Describe, Phase, Standstill, Watch
 from panda_ophyd.verdict import AcquisitionRecord, Verdict
 from panda_ophyd.writers import CHUNK_ROWS, FileOptions
@@ -37,6 +37,7 @@ __all__ = [
     "CaptureResult",
     "Describe",
     "FileOptions",
+    "LatestRow",
     "Meanings",
     "PcapState",
     "Phase",

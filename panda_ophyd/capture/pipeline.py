@@ -33,7 +33,7 @@ from panda_ophyd.capture.bulletin import Bulletin
 from panda_ophyd.capture.patience import DISK_TIMEOUT, Patience
 from panda_ophyd.capture.reader import Reader
 from panda_ophyd.capture.result import CaptureResult
-from panda_ophyd.capture.rows import NO_MEANINGS, FileRows, Meanings
+from panda_ophyd.capture.rows import NO_MEANINGS, FileRows, LatestRow, Meanings
 from panda_ophyd.capture.store import Store
 from panda_ophyd.client import CaptureStream, PandaAddress
 from panda_ophyd.errors import CaptureError, WriterError
@@ -105,16 +105,10 @@ class Capture:
         self._stream = CaptureStream(address)
         self._writer = writer() if writer else Hdf5Writer(options)
         file_rows = FileRows(names, options, meanings)
-        self._store = Store(path, self._writer, file_rows, self._announce, self._stop_reading)
+        news, chunk = self._announce, options.chunk
+        self._store = Store(path, self._writer, file_rows, news, lambda: self._reader.stop())  # noqa: PLW0108  it is made next
         self._reader = Reader(
-            self._stream,
-            self._store,
-            names,
-            self._failure,
-            flush_period,
-            limit,
-            options.chunk,
-            self._announce,
+            self._stream, self._store, names, self._failure, flush_period, limit, chunk, news
         )
         self._closing: asyncio.Task[None] | None = None
         self._used = False
@@ -135,6 +129,16 @@ class Capture:
     def received(self) -> int:
         """How many rows have come, written or not."""
         return self._reader.received
+
+    @property
+    def received_bytes(self) -> int:
+        """Size of the rows that have come."""
+        return self._reader.bytes
+
+    @property
+    def latest(self) -> LatestRow | None:
+        """The newest row that can be read."""
+        return self._store.latest
 
     @property
     def in_flight(self) -> int:
@@ -287,9 +291,6 @@ class Capture:
             _log.debug("%s: nobody hears of it any more: %s", self.path, error)
             self._reader.stop()
 
-    def _stop_reading(self) -> None:
-        self._reader.stop()
-
     def _look(self) -> None:
         known = len(self._store.outcomes)  # of before rows are told, which come first
         try:
@@ -380,12 +381,11 @@ class Capture:
         if done.done():
             return True
         done.cancel()
-        size = self.in_flight
         self._fail(
             WriterError(
                 self.path,
-                f"the disk has taken nothing for {DISK_TIMEOUT:g} s; {size} bytes of samples are"
-                " not written, and the file will be closed when it does",
+                f"the disk has taken nothing for {DISK_TIMEOUT:g} s; {self.in_flight} bytes of"
+                " samples are not written, and the file will be closed when it does",
             )
         )
         self._store.abandon()

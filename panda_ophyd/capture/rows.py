@@ -65,6 +65,21 @@ class _Bit:
     mask: np.uint32
 
 
+@dataclass(frozen=True, slots=True)
+class LatestRow:
+    """The newest row that can be read, for who wants to look at it.
+
+    Attributes:
+        row: its number in the file.
+        time: our clock when it could be read, s since 1970.
+        values: dataset name to value, as in the file.
+    """
+
+    row: int
+    time: float
+    values: Mapping[str, bool | int | float]
+
+
 class FileRows:
     """Samples in, the rows of every dataset out, over all acquisitions of one file.
 

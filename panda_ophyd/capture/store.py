@@ -15,11 +15,13 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
+
+from numpy.typing import NDArray
 
 from panda_ophyd.capture.batches import Batch, Batches
 from panda_ophyd.capture.result import Acquisition, CaptureResult, Sent, Slowness
-from panda_ophyd.capture.rows import FileRows
+from panda_ophyd.capture.rows import FileRows, LatestRow
 from panda_ophyd.columns import ColumnDecoder
 from panda_ophyd.data import CaptureStart
 from panda_ophyd.writers import AcquisitionRecord, Attribute, Dataset, Verdict, Writer
@@ -48,6 +50,7 @@ class Store:
         records: what is known of each.
         outcomes: results and failures that nobody has taken yet, oldest first.
         slowness: where the time went.
+        latest: the newest row that can be read, None before the first.
     """
 
     def __init__(
@@ -65,6 +68,8 @@ class Store:
         self.records: tuple[AcquisitionRecord, ...] = ()
         self.outcomes: deque[CaptureResult | Exception] = deque()
         self.slowness = Slowness()
+        self.latest: LatestRow | None = None
+        self._newest: Mapping[str, NDArray[Any]] = {}  # rows that are not flushed
         self._path = path
         self._writer = writer
         self._file_rows = file_rows
@@ -210,12 +215,17 @@ class Store:
         decoded = time.monotonic()
         self.slowness.decoding += decoded - begun
         self._writer.append(columns)
+        self._newest = columns
         if flush:
-            self.rows = self._writer.flush()
+            self._flush()
         self.slowness.writing += time.monotonic() - decoded
 
     def _flush(self) -> None:
         self.rows = self._writer.flush()
+        if self._newest:
+            values = {name: column[-1].item() for name, column in self._newest.items()}
+            self.latest = LatestRow(self.rows - 1, time.time(), values)
+            self._newest = {}
 
     def _end(self, sent: Sent) -> None:
         present = self.acquisition
