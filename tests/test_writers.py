@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
+import os
 import resource
 import shutil
 import subprocess
@@ -14,7 +16,15 @@ import pytest
 
 from panda_ophyd.errors import WriterError
 from panda_ophyd.testing import DATASETS, Contents, Reader, WriterTests, rows
-from panda_ophyd.writers import CHUNK_ROWS, WRITERS, Dataset, Hdf5Writer
+from panda_ophyd.writers import (
+    CHUNK_ROWS,
+    WRITERS,
+    Dataset,
+    Hdf5Writer,
+    chunk_rows,
+    hdf5,
+    hdf5_locking,
+)
 from panda_ophyd.writers.hdf5 import RESERVE_BYTES
 from panda_ophyd.writers.hdf5_acquisitions import read_acquisitions
 
@@ -27,6 +37,25 @@ with h5py.File(sys.argv[1], swmr=True) as file:
         for dataset in datasets.values():
             dataset.refresh()
         print(json.dumps({name: len(dataset) for name, dataset in datasets.items()}), flush=True)
+"""
+
+LOCKED = """
+import fcntl, os, pathlib, sys
+from panda_ophyd.errors import WriterError
+from panda_ophyd.writers import Hdf5Writer
+from panda_ophyd.writers.hdf5_locking import make_file
+make_file.__kwdefaults__["patience"] = 0.05
+opened = pathlib.Path.open
+def open_and_look(path, mode="r", *arguments, **options):
+    file = opened(path, mode, *arguments, **options)
+    if mode == "xb":
+        fcntl.flock(os.open(path, os.O_RDONLY), fcntl.LOCK_SH)
+    return file
+pathlib.Path.open = open_and_look
+try:
+    Hdf5Writer().create(pathlib.Path(sys.argv[1]))
+except WriterError as failure:
+    print(failure)
 """
 
 
@@ -181,6 +210,104 @@ class TestHdf5Writer(WriterTests):
     def test_anything_else_that_cannot_be_made_is_a_writer_error_too(self, tmp_path):
         with pytest.raises(WriterError, match="File name too long; choose another place"):
             Hdf5Writer().create(tmp_path / ("x" * 300))
+
+
+@contextlib.contextmanager
+def locked_by_a_reader(monkeypatch):
+    """Whoever creates a file finds it locked at once, by somebody who looks at new files."""
+    opened = Path.open
+    held = []
+
+    def open_and_look(path, mode="r", *arguments, **options):
+        file = opened(path, mode, *arguments, **options)
+        if mode == "xb":
+            held.append(os.open(path, os.O_RDONLY))
+            fcntl.flock(held[-1], fcntl.LOCK_SH)
+        return file
+
+    monkeypatch.setattr(Path, "open", open_and_look)
+    try:
+        yield held
+    finally:
+        monkeypatch.undo()
+        for descriptor in held:
+            os.close(descriptor)
+
+
+class TestLocks:
+    def test_a_file_that_a_reader_keeps_locked_is_written_without_a_lock(
+        self, tmp_path, monkeypatch, caplog
+    ):
+        monkeypatch.setattr(hdf5_locking, "PERIOD", 0.001)
+        monkeypatch.setattr(hdf5_locking.make_file, "__kwdefaults__", {"patience": 0.01})
+        with locked_by_a_reader(monkeypatch):
+            writer = Hdf5Writer()
+            writer.create(tmp_path / "scan.h5")
+            writer.open(DATASETS, {})
+            writer.append(rows(0, 3))
+            writer.close()
+        assert "another program holds one" in caplog.text
+        with h5py.File(tmp_path / "scan.h5") as file:
+            assert len(file["bits µ"]) == 3
+
+    def test_a_lock_that_passes_is_waited_for(self, tmp_path, monkeypatch, caplog):
+        with locked_by_a_reader(monkeypatch) as held:
+            waits = []
+
+            def let_go(seconds):
+                waits.append(seconds)
+                fcntl.flock(held[0], fcntl.LOCK_UN)
+
+            monkeypatch.setattr(hdf5_locking.time, "sleep", let_go)
+            writer = Hdf5Writer()
+            writer.create(tmp_path / "scan.h5")
+            writer.close()
+        assert len(waits) == 1
+        assert not caplog.text
+
+    def test_a_lock_that_counts_is_an_error_that_says_what_to_do(self, tmp_path):
+        # the environment is read once, when HDF5 is loaded
+        told = subprocess.run(  # noqa: S603 -- our own words
+            [sys.executable, "-c", LOCKED, str(tmp_path / "scan.h5")],
+            env={**os.environ, "HDF5_USE_FILE_LOCKING": "TRUE"},
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert "scan.h5: cannot be made an HDF5 file: another program keeps it" in told.stdout
+        assert "HDF5_USE_FILE_LOCKING" in told.stdout
+        assert not (tmp_path / "scan.h5").exists()
+
+    def test_a_name_is_free_again_after_a_file_that_could_not_be_made(self, tmp_path, monkeypatch):
+        def fail(path):
+            raise OSError("no such luck")
+
+        monkeypatch.setattr(hdf5, "make_file", fail)
+        with pytest.raises(WriterError, match="no such luck"):
+            Hdf5Writer().create(tmp_path / "scan.h5")
+        assert not (tmp_path / "scan.h5").exists()
+
+
+@pytest.mark.parametrize(
+    ("rate", "sample_bytes", "rows"),
+    [
+        (None, 60, 16384),
+        (0.0, 60, 16384),
+        (-1.0, 60, 16384),
+        (float("nan"), 60, 16384),
+        (float("inf"), 60, 16384),
+        (0.1, 60, 1024),
+        (1024.0, 60, 1024),
+        (10_000.0, 60, 8192),
+        (1e6, 60, 65536),
+        (1e9, 252, 16384),
+        (1e9, 10**9, 1024),
+        (1e9, 0, 65536),
+    ],
+)
+def test_a_chunk_is_about_a_second_of_rows(rate, sample_bytes, rows):
+    assert chunk_rows(rate, sample_bytes=sample_bytes) == rows
 
 
 def test_a_writer_is_found_by_the_mimetype_it_announces():

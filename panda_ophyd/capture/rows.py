@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from panda_ophyd.capture.raw import RawColumn, integers, raw_columns, raw_record
 from panda_ophyd.columns import Column, ColumnDecoder
 from panda_ophyd.data import CaptureStart
 from panda_ophyd.fields import BoxInfo
@@ -110,6 +111,8 @@ class FileRows:
         self._stamp = ""
         self._time_dataset = ""
         self._clock: RowClock | None = None
+        self._raw: tuple[RawColumn, ...] = ()
+        self._record = np.dtype([])
         self._arrays: dict[str, NDArray[Any]] = {}
         self._scratch_rows = -1
 
@@ -151,14 +154,23 @@ class FileRows:
         """
         if self._decoder is None:
             raise RuntimeError("samples were put before an acquisition began")
-        values = self._decoder.decode(payload, self._scratch(self._decoder, payload)).values()
-        rows: dict[str, NDArray[Any]] = dict(zip(self._captured, values, strict=True))
+        rows = self._raw_rows(payload) if self._raw else self._scaled_rows(self._decoder, payload)
         for bit in self._bits:
             rows[bit.dataset] = (rows[bit.word] & bit.mask) != 0
         if self._clock is not None:
             records = np.frombuffer(payload, self._decoder.record)
             rows[self._time_dataset] = self._clock.times(records[self._stamp].astype(np.int64))
         return rows
+
+    def _scaled_rows(
+        self, decoder: ColumnDecoder, payload: bytes | memoryview
+    ) -> dict[str, NDArray[Any]]:
+        values = decoder.decode(payload, self._scratch(decoder, payload)).values()
+        return dict(zip(self._captured, values, strict=True))
+
+    def _raw_rows(self, payload: bytes | memoryview) -> dict[str, NDArray[Any]]:
+        records = np.frombuffer(payload, self._record)
+        return {column.name: integers(records, column) for column in self._raw}
 
     def _scratch(
         self, decoder: ColumnDecoder, payload: bytes | memoryview
@@ -173,8 +185,15 @@ class FileRows:
     def _lay_out(self, decoder: ColumnDecoder, start: CaptureStart) -> None:
         columns = decoder.columns
         self._captured = tuple(self._name(column) for column in columns)
-        made = [self._captured_dataset(column) for column in columns]
-        taken = set(self._captured)
+        made = [self._captured_dataset(c, self._name(c), c.dtype, {}) for c in columns]
+        if self._options.raw and start.process == "Raw":
+            self._record = raw_record(decoder)
+            self._raw = tuple(raw_columns(decoder, start, self._name))
+            made = [
+                self._captured_dataset(raw.column, raw.name, raw.dtype, raw.attributes)
+                for raw in self._raw
+            ]
+        taken = {dataset.name for dataset in made}
         for dataset, bit in self._bit_datasets(columns, taken):
             made.append(dataset)
             self._bits += (bit,)
@@ -185,7 +204,13 @@ class FileRows:
     def _name(self, column: Column) -> str:
         return self._names.get((column.field, column.capture), column.name)
 
-    def _captured_dataset(self, column: Column) -> Dataset:
+    def _captured_dataset(
+        self,
+        column: Column,
+        name: str,
+        dtype: np.dtype[Any],
+        more: Mapping[str, Attribute],
+    ) -> Dataset:
         attributes: dict[str, Attribute] = {
             "units": column.units,
             "scale": column.scale,
@@ -197,13 +222,8 @@ class FileRows:
             attributes["description"] = description
         if bits := self._meanings.bits.get(column.field):
             attributes["bits"] = tuple(bits)
-        return Dataset(
-            name=self._name(column),
-            dtype=column.dtype,
-            chunk=self._options.chunk,
-            attributes=attributes,
-            role=_role(column),
-        )
+        role = Role.WORD if "low" in more or "uninvited" in more else _role(column)
+        return Dataset(name, dtype, self._options.chunk, {**attributes, **more}, role)
 
     def _bit_datasets(
         self, columns: Iterable[Column], taken: set[str]

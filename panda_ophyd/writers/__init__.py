@@ -15,11 +15,13 @@ from panda_ophyd.writers.base import (
     Verdict,
     Writer,
     check_dataset_names,
+    chunk_rows,
     free_name,
 )
 from panda_ophyd.writers.evidence import Evidence, Hand, Maker, Unreadable
 from panda_ophyd.writers.hdf5 import Hdf5Writer
 from panda_ophyd.writers.hdf5_examination import examine
+from panda_ophyd.writers.hdf5_reading import read_columns
 from panda_ophyd.writers.hdf5_snapshot import read_snapshot
 
 WRITERS: Mapping[str, type[Writer]] = {Hdf5Writer.mimetype: Hdf5Writer}
@@ -42,7 +44,9 @@ __all__ = [
     "Verdict",
     "Writer",
     "check_dataset_names",
+    "chunk_rows",
     "examine",
     "free_name",
+    "read_columns",
     "read_snapshot",
 ]

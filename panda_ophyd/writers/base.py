@@ -17,6 +17,8 @@ and keeps these invariants, which `panda_ophyd.testing.WriterTests` checks:
 
 from __future__ import annotations
 
+import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,11 +44,20 @@ __all__ = [
     "Verdict",
     "Writer",
     "check_dataset_names",
+    "chunk_rows",
     "free_name",
 ]
 
 CHUNK_ROWS = 16384
 """Rows of a chunk unless told otherwise: 128 KiB of float64."""
+
+COMPRESSION = re.compile("(gzip(:[1-9])?|lzf|blosc|bitshuffle|lz4|zstd)?")
+"""What `FileOptions.compression` may be."""
+
+FEWEST_ROWS = 1024
+MOST_ROWS = 65536
+MOST_CHUNK_BYTES = 4 * 1024 * 1024
+"""Bounds of `chunk_rows`, measured in docs/decisions/0024."""
 
 Attribute = str | float | int | tuple[str, ...]
 
@@ -78,6 +89,12 @@ class FileOptions:
             one, in place of the system clock: for several PandAs on one such clock.
         bits: whether captured words of bits are also unpacked, each named bit into a
             dataset of booleans under its own name.
+        raw: keep the integers that the PandA sent, with scale and offset as attributes, in
+            place of float64 with both applied.
+        compression: empty for none, ``gzip``, ``gzip:1`` to ``gzip:9``, ``lzf``, or with
+            the package hdf5plugin ``blosc``, ``bitshuffle``, ``lz4``, ``zstd``. A chunk that
+            is flushed before it is full is stored anew: let `chunk` be what comes in a
+            flush period, or less.
         plain: nothing but datasets at the root and attributes: no groups, no absolute
             times. For readers that take whatever is at the root for a captured column.
     """
@@ -86,11 +103,16 @@ class FileOptions:
     time: bool = True
     hardware_time: bool = False
     bits: bool = False
+    raw: bool = False
+    compression: str = ""
     plain: bool = False
 
     def __post_init__(self) -> None:
         if self.chunk < 1:
             raise FieldValueError("rows per chunk", self.chunk, "it is at least 1")
+        if not COMPRESSION.fullmatch(self.compression):
+            known = "gzip, gzip:1 to gzip:9, lzf, blosc, bitshuffle, lz4, zstd"
+            raise FieldValueError("compression", self.compression, f"known are {known}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +221,24 @@ class Writer(ABC):
         Raises:
             WriterError: the file would not take it.
         """
+
+
+def chunk_rows(rate: float | None, *, sample_bytes: int = 60) -> int:
+    """Choose how many rows a chunk has.
+
+    About a second of rows, a power of two: a file is then written in few pieces and read
+    in few, and one with few rows takes little room.
+
+    Args:
+        rate: rows per second that are expected, None if nobody knows.
+        sample_bytes: of a row on the wire, as far as known.
+    """
+    most = max(MOST_CHUNK_BYTES // max(sample_bytes, 1), FEWEST_ROWS)
+    if rate is None or not math.isfinite(rate) or rate <= 0:
+        wanted = float(CHUNK_ROWS)
+    else:
+        wanted = min(max(rate, FEWEST_ROWS), MOST_ROWS)
+    return 1 << (int(min(wanted, most)).bit_length() - 1)
 
 
 def check_dataset_names(names: Collection[str]) -> None:

@@ -44,7 +44,9 @@ from panda_ophyd.writers.base import (
 )
 from panda_ophyd.writers.hdf5_acquisitions import put_acquisition
 from panda_ophyd.writers.hdf5_chunks import GrowingDataset
+from panda_ophyd.writers.hdf5_compression import filters
 from panda_ophyd.writers.hdf5_entry import identify, make_entry, promise, pronounce
+from panda_ophyd.writers.hdf5_locking import make_file
 
 RESERVE_BYTES = 32 * 1024 * 1024
 """Disk space left alone: chunk indexes, attributes, and other writers between two looks."""
@@ -59,12 +61,20 @@ _ADVICE: dict[type[OSError], str] = {
     PermissionError: "this process may not write there; choose another place",
 }
 
+_LOCKED = (
+    "another program keeps it locked, a viewer perhaps; close that, or unset"
+    " HDF5_USE_FILE_LOCKING for this program, or set it to FALSE"
+)
+
 
 class Hdf5Writer(Writer):
     """Write one HDF5 file; read it meanwhile with ``h5py.File(path, swmr=True)``.
 
     Args:
         options: how the rows are kept.
+
+    Raises:
+        FieldValueError: the compression needs a package that is not there.
     """
 
     mimetype: ClassVar[str] = "application/x-hdf5"
@@ -75,6 +85,7 @@ class Hdf5Writer(Writer):
 
     def __init__(self, options: FileOptions = FileOptions()) -> None:  # noqa: B008  frozen
         self._options = options
+        self._filters = filters(options.compression)
         self._path = Path()
         self._file: h5py.File | None = None
         self._datasets: dict[str, GrowingDataset] = {}
@@ -97,8 +108,12 @@ class Hdf5Writer(Writer):
             raise WriterError(path, advice) from failure
         self._path = path
         self._close_leftovers()
-        with self._blamed("cannot be made an HDF5 file"):
-            self._file = h5py.File(path, "w", libver="latest")
+        try:
+            with self._blamed("cannot be made an HDF5 file"):
+                self._file = make_file(path)
+        finally:
+            if self._file is None:  # nothing of ours is in it, so the name is free again
+                path.unlink(missing_ok=True)
 
     @override
     def open(self, datasets: Sequence[Dataset], attributes: Mapping[str, Attribute]) -> None:
@@ -116,6 +131,7 @@ class Hdf5Writer(Writer):
                     maxshape=(None,),
                     chunks=(dataset.chunk,),
                     dtype=dataset.dtype,
+                    **self._filters,
                 )
                 for name, value in dataset.attributes.items():
                     made.attrs[name] = value
@@ -235,6 +251,8 @@ class Hdf5Writer(Writer):
         """Turn whatever h5py raises into a `WriterError` that names the file."""
         try:
             yield
+        except BlockingIOError as failure:
+            raise WriterError(self._path, f"{what}: {_LOCKED}") from failure
         except _FAILURES as failure:
             raise WriterError(self._path, f"{what}: {_cause(failure)}") from failure
 

@@ -23,6 +23,7 @@ class AttributeManager:
 
 class Dataset:
     attrs: AttributeManager
+    compression: str | None
     chunks: tuple[int, ...]  # None if not chunked, but all of ours are
     dtype: np.dtype[Any]
     id: Any
@@ -71,6 +72,7 @@ class File(Group):
         mode: Literal["r", "r+", "w"] = ...,
         *,
         libver: Literal["latest"] | None = ...,
+        locking: bool | Literal["best-effort"] | None = ...,
         swmr: bool = ...,
     ) -> None: ...
     def __enter__(self) -> Self: ...

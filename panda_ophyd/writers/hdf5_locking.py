@@ -1,0 +1,48 @@
+"""A new file is made whoever looks at it meanwhile, and wherever it is.
+
+HDF5 locks what it writes. Some shared file systems know no locks, which is ignored here.
+On others a viewer or a watcher of the directory may have locked the file in the moment
+between its creation and ours opening it: that passes, and if it does not, the lock is done
+without. The file was created by us and by nobody else, so there is no other writer to be
+kept away, and readers are told by the file itself that it is being written.
+
+``HDF5_USE_FILE_LOCKING`` in the environment goes before all of this, as HDF5 has it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+import h5py
+
+PATIENCE = 1.0
+"""Seconds for a reader's lock to pass: nothing in an empty file keeps a reader."""
+
+PERIOD = 0.02
+"""Seconds between two attempts."""
+
+_log = logging.getLogger(__name__)
+
+
+def make_file(path: Path, *, patience: float = PATIENCE) -> h5py.File:
+    """Open a file for writing that is there, empty, and ours.
+
+    Args:
+        path: of the file.
+        patience: how long a lock of somebody else may last, s.
+
+    Raises:
+        BlockingIOError: it is locked, and the environment says that locks count.
+        OSError, RuntimeError: HDF5 cannot make it.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            return h5py.File(path, "w", libver="latest", locking="best-effort")
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                _log.warning("%s: made without a lock, because another program holds one", path)
+                return h5py.File(path, "w", libver="latest", locking=False)
+        time.sleep(PERIOD)
