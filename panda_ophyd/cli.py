@@ -14,24 +14,28 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table as ConsoleTable
-
-from panda_ophyd.capture import (
-    Capture,
-    CaptureResult,
-    Meanings,
-    arm,
-    disarm,
-    readers_counted,
-    readers_now,
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
 )
+from rich.table import Table as ConsoleTable
+from rich.text import Text
+from typing_extensions import override
+
+from panda_ophyd.acquire import STALL_TIMEOUT, Order, acquire
+from panda_ophyd.capture import CaptureResult, FileOptions
 from panda_ophyd.check import State, check_file
 from panda_ophyd.client import PandaAddress, PandaClient
 from panda_ophyd.control import Err, Lines, Ok, Query
-from panda_ophyd.errors import CaptureError, CommandError, PandaError
+from panda_ophyd.errors import CommandError, PandaError
 from panda_ophyd.fields import BoxInfo
-from panda_ophyd.introspection import introspect, take_snapshot
+from panda_ophyd.introspection import introspect
+from panda_ophyd.preflight import waivers
 
 app = typer.Typer(
     help="A PandA without an IOC: look at it, set it, capture from it.",
@@ -50,10 +54,6 @@ Host = Annotated[
 
 out = Console(highlight=False, emoji=False)
 err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
-
-
-GIVE_UP_TIMEOUT = 2.0
-"""Seconds that disarming, and END after it, may take when something has failed already."""
 
 
 class Failure(Exception):  # noqa: N818
@@ -98,6 +98,7 @@ def _one_line(exc: BaseException) -> str:
     text = str(exc) or type(exc).__name__
     if isinstance(exc, OSError) and exc.strerror and exc.filename:
         text = f"{exc.filename}: {exc.strerror}"
+    text = "; ".join([text, *getattr(exc, "__notes__", ())])
     return " ".join(text.split()).replace("[", "\\[")
 
 
@@ -208,88 +209,37 @@ def put(
     run(work())
 
 
-async def _capture(
-    address: PandaAddress, path: Path, *, arm_it: bool, rows: int | None, seconds: float | None
-) -> CaptureResult:
+class _RateColumn(ProgressColumn):
+    """Rows and megabytes a second."""
+
+    @override
+    def render(self, task: Task) -> Text:
+        speed = task.speed or 0.0
+        size = speed * task.fields.get("sample_bytes", 0)
+        return Text(f"{speed:,.0f} rows/s {size / 1e6:.1f} MB/s")
+
+
+async def _capture(address: PandaAddress, path: Path, order: Order) -> CaptureResult:
     columns = (
         TextColumn("capturing"),
         BarColumn(),
         TextColumn("{task.completed} rows"),
+        _RateColumn(),
         TimeElapsedColumn(),
+        TimeRemainingColumn(),
     )
-    async with PandaClient(address) as client:
-        before = await readers_now(client)
-        with Progress(
-            *columns, console=err, transient=True, disable=not err.is_terminal
-        ) as progress:
-            shown = progress.add_task("rows", total=rows)
-            enough = asyncio.Event()
-
-            def on_rows(count: int) -> None:
-                progress.update(shown, completed=count)
-                if rows is not None and count >= rows:
-                    enough.set()
-
-            box = await introspect(client)
-            meanings = Meanings.of(box)
-            writing = Capture(address, path, limit=rows, on_rows=on_rows, meanings=meanings)
-            writing.describe(await take_snapshot(client, box))
-            await writing.open()
-            started = False
-            try:
-                # One more than before: this box's data port is the one we are connected to.
-                await readers_counted(client, before + 1)
-                if arm_it:
-                    await arm(client, readers=before + 1)
-                    started = True
-                    writing.expect()
-                await _until_ended(client, writing, enough, seconds)
-            except BaseException as failure:
-                # A refusal to arm says that what runs, if anything, is somebody else's.
-                ours = started or (arm_it and not isinstance(failure, CaptureError))
-                await _give_up(client, writing, disarm_it=ours)
-                raise
-            if (result := await writing.close()) is None:
-                raise Failure(f"{path}: no acquisition came")
-            return result
-
-
-async def _give_up(client: PandaClient, writing: Capture, *, disarm_it: bool) -> None:
-    """Leave box and file in order; the failure under way is what the user is told."""
-    drain = 0.0
-    if disarm_it and client.connected:
-        with contextlib.suppress(PandaError, TimeoutError):
-            async with asyncio.timeout(GIVE_UP_TIMEOUT):
-                await disarm(client)
-                drain = GIVE_UP_TIMEOUT
-    with contextlib.suppress(PandaError):
-        await writing.close(timeout=drain)
-
-
-async def _until_ended(
-    client: PandaClient, writing: Capture, enough: asyncio.Event, seconds: float | None
-) -> None:
-    """Return when the acquisition has ended, or was disarmed: END is then up to closing."""
-    ended = asyncio.create_task(writing.wait_ended())
-    stop = asyncio.create_task(enough.wait())
-    try:
-        await asyncio.wait((ended, stop), timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-    except asyncio.CancelledError:
-        if not writing.pending:
-            ended.cancel()
-            raise
-        out.print("interrupted; disarming, and keeping what was captured")
-    finally:
-        stop.cancel()
-    if not ended.done() and not writing.pending:
-        ended.cancel()
-        msg = f"{writing.path}: no acquisition came within {seconds:g} s; --arm starts one"
-        raise Failure(msg)
-    if ended.done():
-        await ended
-        return
-    ended.cancel()
-    await disarm(client)
+    bar = Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
+    with bar:
+        shown = bar.add_task("rows", total=order.rows, sample_bytes=0)
+        return await acquire(
+            address,
+            path,
+            order,
+            on_progress=lambda far: bar.update(
+                shown, completed=far.rows, sample_bytes=far.sample_bytes
+            ),
+            on_interrupt=lambda: out.print("interrupted; disarming, and keeping what was captured"),
+        )
 
 
 @app.command()
@@ -303,17 +253,44 @@ def capture(
         int | None, typer.Option(min=1, help="Keep so many rows, and disarm when they are on disk.")
     ] = None,
     seconds: Annotated[float | None, typer.Option(min=0, help="Disarm after so long.")] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Fail with a report when a row is so many seconds late, 0 for never."
+            f" {STALL_TIMEOUT:g} unless --seconds is given.",
+        ),
+    ] = None,
+    waive: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CHECK", help="A check not to make before arming, or all."),
+    ] = None,
+    bits: Annotated[
+        bool, typer.Option("--bits", help="Unpack captured words of bits into named datasets.")
+    ] = False,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Nothing but datasets at the root of the file.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file.")] = False,
 ) -> None:
     """Write one acquisition to an HDF5 file. Ctrl-C disarms and keeps what was captured."""
 
     async def work() -> None:
         address = PandaAddress.parse(host)
+        late = timeout if timeout is not None else STALL_TIMEOUT if seconds is None else 0.0
+        order = Order(
+            arm=arm_it,
+            rows=rows,
+            seconds=seconds,
+            waive=waivers(waive or (), "--waive"),
+            stall=late or None,
+            options=FileOptions(bits=bits, plain=plain),
+        )
         replaced = overwrite and path.exists()
         # The old file goes when the new one is whole, not before.
         target = path.with_name(f"{path.stem}.{time.time_ns()}{path.suffix}") if replaced else path
         try:
-            result = await _capture(address, target, arm_it=arm_it, rows=rows, seconds=seconds)
+            result = await _capture(address, target, order)
         except BaseException:
             if replaced and target.exists():
                 err.print(f"{path} is as it was; what was captured is in {target}")

@@ -33,6 +33,7 @@ from ophyd_async.core import (
 )
 from typing_extensions import override
 
+from panda_ophyd.capture import Arming
 from panda_ophyd.channels import Channel, ChannelInfo
 from panda_ophyd.children import (
     AbsentChannel,
@@ -305,7 +306,7 @@ class PandaConnector(NodeConnector):
             msg = f"{device.name or type(device).__name__} ({self.address}): {reason}"
             raise NotConnectedError(msg) from exc
         former, self.data = self._former, DataBlockState(session, f"{self.root}/DATA")
-        session.on_loss(self.data.failed)
+        session.on_loss(self.data.link_lost)
         try:
             self._fill_tree(device, BoxChildren(session.box, self.root, session, self.data))
             if former is not None:
@@ -319,12 +320,20 @@ class PandaConnector(NodeConnector):
             raise
 
     async def _new_session(self) -> PandaSession:
+        session = PandaSession(self.address)
+        await session.connect()
         try:
+            if self.data is not None and self.data.arming.maybe_armed:
+                # Before the old file is closed, which waits for END
+                logger.warning("%s: PCAP was left armed, and is disarmed", self.address)
+                await Arming(session.client).disarm()
+                self.data.arming.over()
             await self.disconnect()
         except PandaError as exc:  # of the capture that the lost link took with it, told then
             logger.warning("%s: %s", self.address, exc)
-        session = PandaSession(self.address)
-        await session.connect()
+        except BaseException:
+            await session.close()
+            raise
         self.session = session
         return session
 
@@ -335,6 +344,7 @@ class PandaConnector(NodeConnector):
         self._former = data or self._former
         try:
             if data is not None:
+                await data.rescued()
                 await data.close()
         finally:
             if session is not None:

@@ -43,6 +43,7 @@ from panda_ophyd.connector import PandaConnector
 from panda_ophyd.datablock import DataBlockState
 from panda_ophyd.errors import CaptureError, FieldValueError, WriterError
 from panda_ophyd.fields import BoxInfo
+from panda_ophyd.flight import Flight
 from panda_ophyd.preflight import waivers
 from panda_ophyd.progress import Rate, fail_early, first_failure
 from panda_ophyd.signals import PandaSignalBackend
@@ -234,6 +235,11 @@ class HDFPanda(UpstreamHDFPanda):
         """The capture behind the `data` block; None in mock mode, where there are only signals."""
         return None if self._mock is not None else self._panda_connector.data
 
+    @property
+    def _flight(self) -> Flight | None:
+        """The open file, None if there is none."""
+        return None if self._state is None else self._state.flight
+
     def documented_rows(self) -> SignalR[int]:
         """Return the signal that says how many rows documents may name."""
         state = self._state
@@ -251,8 +257,9 @@ class HDFPanda(UpstreamHDFPanda):
 
     async def confirm_rows(self) -> None:
         """Raise if rows that the box has captured are lost."""
-        if self._state is not None:
-            await self._state.confirm()
+        flight = self._flight
+        if flight is not None:
+            await flight.confirm()
 
     def hold_rows(self) -> None:
         """Keep rows from being counted as documented between prepare and kickoff."""
@@ -267,13 +274,15 @@ class HDFPanda(UpstreamHDFPanda):
         if state is None or self._kickoff_ctx is None:
             return
         state.release()
-        if state.untouched:
+        flight = self._flight
+        if flight is not None and flight.untouched:
             await state.check(final=True)
         wanted = self._rows_wanted
         endless = wanted == sys.maxsize
         if endless or state.num_captured.value >= wanted or await self.pcap.arm.get_value():
             return
-        await state.settle(wanted)
+        if flight is not None:
+            await flight.settle(wanted)
         if (rows := state.num_captured.value) < wanted:
             msg = (
                 f"{self.name}: the acquisition ended before kickoff, with {rows} rows of the"
@@ -308,8 +317,8 @@ class HDFPanda(UpstreamHDFPanda):
     async def get_index(self) -> int:
         # A plan may ask for the last time right when its flyer has ended: rows that the box
         # has captured and the disk has not yet would then be missing from the documents.
-        if self._state is not None and self._kickoff_ctx is not None:
-            await self._state.settle(self._rows_wanted)
+        if self._flight is not None and self._kickoff_ctx is not None:
+            await self._flight.settle(self._rows_wanted)
         return await super().get_index()
 
     def tell_undocumented(self) -> None:
@@ -342,7 +351,15 @@ class HDFPanda(UpstreamHDFPanda):
         info: TriggerInfo = kwargs["trigger_info"]
         wanted: int = kwargs["initial_collections_written"] + kwargs["collections_requested"]
         kwargs["trigger_info"] = info.model_copy(update={"exposure_timeout": None})
-        watch = state.watch(self.name, wanted, self._patience(info), state.soundings.describe)
+        flight = self._flight
+        if flight is None:
+            raise CaptureError(
+                f"{self.name}: no file is open, so no row will come; stage and prepare again",
+                reason="not capturing",
+                samples_sent=None,
+                samples_written=state.num_captured.value,
+            )
+        watch = flight.watch(self.name, wanted, self._patience(info), state.soundings.describe)
         updates = super()._wait_for_index(*args, **kwargs)
         with_rate = Rate(state.soundings.period)
         async for update in fail_early(

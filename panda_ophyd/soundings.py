@@ -54,33 +54,35 @@ class Soundings:
         self.period: float | None = None
         """Seconds from trigger to trigger on average, None as long as settings do not tell."""
 
-    async def check(
-        self,
-        where: str,
-        directory: Path,
-        *,
-        rows: int | None,
-        waived: Collection[str],
-        final: bool,
-    ) -> None:
+    def check(self, where: str, setup: Setup, waived: Collection[str]) -> None:
         """Refuse a capture that is known not to go well.
 
         Args:
             where: for the message.
-            directory: where the file goes.
-            rows: how many are expected, None if nobody knows.
+            setup: what is about to be captured.
             waived: names of checks not to make.
-            final: whether the tables of sequencers are those that will be played.
 
         Raises:
             PreflightError: what is wrong, all of it.
+        """
+        found = problems(setup, waived)
+        if found:
+            raise PreflightError(where, found)
+
+    async def setup(self, directory: Path, rows: int | None, *, final: bool) -> Setup:
+        """Ask what is about to be captured.
+
+        Args:
+            directory: where the file goes.
+            rows: how many are expected, None if nobody knows.
+            final: whether the tables of sequencers are those that will be played.
+
+        Raises:
             PandaError: as `PandaClient.request`.
         """
         setup = await self._setup(directory, rows, final=final)
         self.period = None if setup.rate is None else 1 / setup.rate
-        found = problems(setup, waived)
-        if found:
-            raise PreflightError(where, found)
+        return setup
 
     async def describe(self, stall: Standstill) -> str:
         """Say in one line why no row may have come."""

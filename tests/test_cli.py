@@ -66,7 +66,7 @@ def test_put_loads_a_table_from_a_file(simulated, tmp_path):
         (["capture", "{box}", "/no/such/dir/f.h5", "--arm"], ["/no/such/dir/f.h5"]),
         (
             ["capture", "{box}", "{tmp}/f.h5", "--arm"],
-            ["Nothing configured for capture", "_capture"],
+            ["nothing is set to be captured", "_capture", "INENC1.VAL"],
         ),
     ],
 )

@@ -34,6 +34,7 @@ from panda_ophyd import (
     PandaError,
     PandaTimeoutError,
 )
+from panda_ophyd import acquire as acquiring
 from panda_ophyd import cli as command_line
 from panda_ophyd.capture import arm
 from panda_ophyd.client import CaptureStream
@@ -72,7 +73,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
         defaults: dict[str, Any] = dict(function.__kwdefaults__)
         if defaults["timeout"] is not None:
             monkeypatch.setattr(function, "__kwdefaults__", defaults | {"timeout": IMPATIENCE})
-    monkeypatch.setattr(command_line, "GIVE_UP_TIMEOUT", IMPATIENCE)
+    monkeypatch.setattr(acquiring, "GIVE_UP_TIMEOUT", IMPATIENCE)
 
 
 async def set_counting(address: str) -> None:

@@ -363,7 +363,7 @@ async def test_triggers_are_as_far_apart_as_was_told(simulator, clocked, tmp_pat
         await client.assign_table("SEQ1.TABLE", [" ".join(map(str, table))])
     await fly(clocked, 60)
     state = clocked._panda_connector.data
-    setup = await state.soundings._setup(tmp_path, None, final=True)
+    setup = await state.soundings.setup(tmp_path, None, final=True)
     with h5py.File(tmp_path / "scan.h5") as file:
         ticks = np.rint(np.asarray(file["PCAP.TS_TRIG.Value"]) * 125e6).astype(int)
     assert np.diff(ticks).min() == setup.spacing.closest

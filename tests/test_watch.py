@@ -8,9 +8,9 @@ from typing import Any
 
 import h5py
 import pytest
-from ophyd_async.core import DetectorTrigger, TriggerInfo
+from ophyd_async.core import DetectorTrigger, NotConnectedError, TriggerInfo
 
-from panda_ophyd import CaptureError, HDFPanda, PandaError
+from panda_ophyd import CaptureError, HDFPanda, PandaConnectionError, PandaError
 from panda_ophyd.capture import watch as watching
 from panda_ophyd.errors import StallError
 from panda_ophyd.progress import Rate
@@ -99,7 +99,7 @@ async def test_an_acquisition_of_somebody_else_in_our_file_is_an_error(simulator
     await others_command(simulator, "*PCAP.ARM=")
     await rows(armed, 2)
     await others_command(simulator, "*PCAP.DISARM=")
-    capture = armed._panda_connector.data.capture
+    capture = armed._panda_connector.data.flight.capture
     await until(lambda: capture.error is not None)
     with pytest.raises(CaptureError, match=r"somebody else has armed PCAP: rows from row 3 on"):
         await armed.unstage()
@@ -185,3 +185,36 @@ async def test_progress_has_rows_and_the_time_left(armed):
     remaining = rate(WatcherUpdate(current=6, initial=0, target=9)).time_remaining
     assert remaining is not None
     assert remaining >= 0
+
+
+async def test_a_box_left_armed_by_a_lost_link_is_disarmed_over_another(simulator, armed):
+    done = await flying(armed, 10, exposure_timeout=60)
+    fault = simulator.faults.inject("close", port="control", connection=1)
+    await fault.happened()
+    with pytest.raises(PandaConnectionError, match="the server closed it"):
+        await asyncio.wait_for(done, 5)
+    with pytest.raises(PandaConnectionError, match="PCAP was left armed, and is disarmed now"):
+        await armed.pcap.arm.set(False)
+    assert simulator._server.command("*PCAP.COMPLETION?") == "OK =Disarmed\n"
+    assert "is disarmed now" in await armed.data.status.get_value()
+
+
+async def test_a_box_that_stays_away_is_disarmed_when_it_comes_back(simulator, armed):
+    done = await flying(armed, 10, exposure_timeout=60)
+    simulator.faults.inject("refuse", port="control", seconds=3)
+    await asyncio.sleep(0.1)
+    session = armed._panda_connector.session
+    assert session is not None
+    session._fail(PandaConnectionError("the link is gone"))
+    with pytest.raises(PandaConnectionError):
+        await asyncio.wait_for(done, 5)
+    with pytest.raises(PandaConnectionError, match="PCAP may still be armed"):
+        await armed.pcap.arm.set(False)
+    assert simulator._server.command("*PCAP.COMPLETION?") == "OK =Busy\n"
+    async with asyncio.timeout(10):
+        while True:
+            with suppress(NotConnectedError):
+                await armed.connect(force_reconnect=True)
+                break
+            await asyncio.sleep(0.05)
+    assert simulator._server.command("*PCAP.COMPLETION?") == "OK =Disarmed\n"

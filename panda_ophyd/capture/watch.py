@@ -176,6 +176,17 @@ class Watch:
                 asked = clock()
             await asyncio.sleep(PERIOD)
 
+    def check_end(self) -> None:
+        """Look at an acquisition that has ended: are all rows there that were asked for?
+
+        Raises:
+            CaptureError: they are not, and nobody here has stopped it.
+        """
+        if self._phase() is Phase.FLYING and self._wanted is not None and not self._enough():
+            failure = self._ended(self._wanted)
+            self._capture.fail(failure)
+            raise failure
+
     @property
     def _counts(self) -> tuple[int, ...]:
         return self._capture.received, self._capture.rows, len(self._capture.results)

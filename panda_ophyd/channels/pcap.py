@@ -10,7 +10,7 @@ from panda_ophyd.capture import Arming
 from panda_ophyd.channels.base import INVALID_ALARM, ChannelInfo, Update
 from panda_ophyd.channels.fields import Queried
 from panda_ophyd.control import AssignTable
-from panda_ophyd.errors import FieldValueError, PandaError
+from panda_ophyd.errors import FieldValueError, PandaConnectionError, PandaError
 from panda_ophyd.session import PandaSession
 
 ARM_WORDS: Mapping[str, bool] = {
@@ -47,6 +47,10 @@ class Receiver(Protocol):
 
     def stopping(self) -> None:
         """Note that this program disarms."""
+        ...
+
+    async def rescued(self) -> str:
+        """Return what became of a box that a lost link left armed, "" if none did."""
         ...
 
     async def drained(self) -> None:
@@ -102,10 +106,20 @@ class ArmChannel:
         if wanted:
             await self._arm()
         else:
-            self._receiver.stopping()
-            await self._receiver.arming.disarm()
-            await self._receiver.drained()
+            await self._disarm()
         self._setpoint = wanted
+
+    async def _disarm(self) -> None:
+        receiver = self._receiver
+        receiver.stopping()
+        try:
+            await receiver.arming.disarm()
+        except PandaConnectionError as failure:
+            told = await receiver.rescued()
+            if not told:
+                raise
+            raise PandaConnectionError(f"{failure}; {told}") from failure.__cause__
+        await receiver.drained()
 
     async def _arm(self) -> None:
         receiver = self._receiver
