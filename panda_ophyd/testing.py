@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from panda_ophyd.errors import FieldValueError, WriterError
+from panda_ophyd.snapshot import Snapshot
 from panda_ophyd.verdict import AcquisitionRecord, Span
 from panda_ophyd.writers import DIED, Dataset, Verdict, Writer
 
@@ -52,6 +53,15 @@ DATASETS = (
 )
 ATTRIBUTES = {"start_time": "2026-11-22T08:08:30.727790791Z", "hw_time_offset_ns": -12345678901}
 GOOD = Verdict(complete=True, end_reason="Disarmed", rows=3, suspect_row=-1)
+BOX = Snapshot(
+    identity={"idn": "PandA SW: 4.1", "mac": ""},
+    taken=1795334910.75,
+    settings={"PULSE1.DELAY": "0.5", "PULSE1.DELAY.UNITS": "s", "INENC1.VAL.UNITS": "µ<="},
+    readings={"TTLIN1.VAL": "0"},
+    tables={"SEQ1.TABLE": bytes(range(32)), "SEQ2.TABLE": b""},
+    metadata={"LAYOUT": "one\n\ntwo", "DESIGN": ""},
+    failed={"SYSTEM.TEMP": "the server cannot say it"},
+)
 BEGUN = AcquisitionRecord(
     first_row=0,
     start_time="2026-11-22T08:08:30.727790791Z",
@@ -87,6 +97,7 @@ class Contents:
         column_attributes: of each dataset; text as str.
         chunks: rows per chunk of each dataset.
         acquisitions: what was put down of each.
+        snapshot: of the box, None if the file has none.
     """
 
     columns: Mapping[str, NDArray[Any]]
@@ -94,6 +105,7 @@ class Contents:
     column_attributes: Mapping[str, Mapping[str, object]]
     chunks: Mapping[str, int]
     acquisitions: tuple[AcquisitionRecord, ...]
+    snapshot: Snapshot | None
 
 
 class Reader(ABC):
@@ -256,6 +268,20 @@ class WriterTests(ABC):
         writer.close(GOOD)
         found = self.read_back(path).acquisitions
         check(found == (ENDED, ENDED, BEGUN), f"{found}")
+
+    def test_the_box_is_read_back_as_it_was(self, tmp_path: Path) -> None:
+        writer = self.make_writer()
+        path = tmp_path / f"box{writer.suffix}"
+        writer.create(path)
+        writer.snapshot = BOX
+        writer.open(DATASETS, ATTRIBUTES)
+        writer.append(rows(0, 3))
+        check(writer.flush() == 3, "flush counts the rows")
+        writer.close(GOOD)
+        check(self.holds(path, 3).snapshot == BOX, "the snapshot is another")
+        writer, path = self.opened(tmp_path)
+        writer.close(GOOD)
+        check(self.read_back(path).snapshot is None, "a snapshot that nobody took")
 
     def test_an_acquisition_under_way_is_seen_by_readers(self, tmp_path: Path) -> None:
         writer, path = self.opened(tmp_path)

@@ -289,7 +289,7 @@ class TestAcquisitions:
         with h5py.File(path) as file:
             assert read_acquisitions(file["entry/acquisitions"]) == verdict.acquisitions
             assert file["entry/data/absolute_time"] == file["absolute_time"]
-            assert file["entry/data"].attrs["signal"] == "PCAP.BITS0.Value"
+            assert file["entry/data"].attrs["signal"] == "PCAP_BITS0_Value"
 
     async def test_rows_of_a_later_acquisition_are_later(self, panda, path):
         async with capturing(panda, path) as (capture, sender):

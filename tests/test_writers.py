@@ -24,6 +24,7 @@ from panda_ophyd.writers import (
     chunk_rows,
     hdf5,
     hdf5_locking,
+    read_snapshot,
 )
 from panda_ophyd.writers.hdf5 import RESERVE_BYTES
 from panda_ophyd.writers.hdf5_acquisitions import read_acquisitions
@@ -123,6 +124,7 @@ class TestHdf5Writer(WriterTests):
                 acquisitions=read_acquisitions(file["entry/acquisitions"])
                 if "entry" in file
                 else (),
+                snapshot=read_snapshot(path),
             )
 
     def test_a_closed_file_needs_no_special_mode(self, tmp_path):

@@ -39,12 +39,14 @@ def identify(file: h5py.File) -> None:
 def make_entry(
     file: h5py.File, datasets: Sequence[Dataset], snapshot: Snapshot | None
 ) -> h5py.Dataset:
-    """Make the NeXus side of the file and return its table of acquisitions."""
+    """Make the NeXus side of a file that has its datasets; return its table of acquisitions."""
     name = free_name(ENTRY, {dataset.name for dataset in datasets})
     file.attrs["default"] = name
     entry = file.create_group(name)
     entry.attrs["NX_class"] = "NXentry"
     entry.attrs["default"] = DATA
+    if "start_time" in file.attrs:
+        entry["start_time"] = file.attrs["start_time"]
     data = entry.create_group(DATA)
     plot = default_plot(datasets)
     for attribute, value in plot.attributes.items():

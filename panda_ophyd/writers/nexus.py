@@ -18,7 +18,7 @@ from panda_ophyd.writers.base import Dataset, Role, free_name
 
 ENTRY = "entry"
 DATA = "data"
-_NOT_NEXUS = re.compile(r"[^A-Za-z0-9_.]")
+_NOT_NEXUS = re.compile(r"[^A-Za-z0-9_]")
 _PLOTTED = (Role.SIGNAL, Role.POSITION, Role.WORD, Role.STAMP, Role.BIT)
 """What is a signal, by preference."""
 _AXES = (Role.STAMP, Role.POSITION)
@@ -60,9 +60,11 @@ def default_plot(datasets: Sequence[Dataset]) -> Plot:
 
 
 def nexus_name(name: str) -> str:
-    """Return the name with what NeXus does not allow in one replaced by underscores."""
-    allowed = _NOT_NEXUS.sub("_", name).strip(".")
-    return allowed or "_"
+    """Return the name with what NeXus does not allow in one replaced by underscores.
+
+    Newer versions of the standard allow dots, but not all readers do.
+    """
+    return _NOT_NEXUS.sub("_", name) or "_"
 
 
 def _links(datasets: Sequence[Dataset]) -> dict[str, str]:
