@@ -30,6 +30,12 @@ _SHIFT = 112 + _FRACTION
 _HALF = (ONE << _FRACTION - 1) + (1 << _SHIFT - 32)
 """Half a count, with what the roundings of a motion may lack to one."""
 _PATIENCE = 64
+_MANY = 1 << 17
+"""Counts that are looked at together."""
+
+_LONG = 1 << 31
+"""Ticks that can be multiplied with counts."""
+
 _MASK64 = (1 << 64) - 1
 
 
@@ -118,9 +124,12 @@ class Encoder:
 
     def add_up_all(self, first: NDArray[np.int64], last: NDArray[np.int64]) -> Stretches | None:
         """Add up stretches (stretches.add_up_all)."""
-        begin, start, speed, bend = self._piece_at(int(first.min()))
-        if bend or last.max() - 1 > self._last:
+        piece = self._piece_at(int(first.min()))
+        begin, start, speed, bend = piece
+        if last.max() - 1 > self._last:
             return None
+        if bend:
+            return _add_up_bend(piece, first, last)
         spans = zip(first.tolist(), last.tolist(), strict=True)
         totals = [
             sum_of_floors(end - tick, start + speed * (tick - begin), speed, 1 << _SHIFT)
@@ -132,14 +141,35 @@ class Encoder:
     def _total(self, piece: Piece, begin: int, end: int) -> int:
         if not piece.bend:
             return sum_of_floors(end - begin, piece.at(begin), piece.speed, 1 << _SHIFT)
-        total = 0
-        while begin < end:
-            count = piece.at(begin) >> _SHIFT
-            leaves = self.leaves(begin, count, count)
-            change = end if leaves is None else min(leaves, end)
-            total += count * (change - begin)
-            begin = change
-        return total
+        middle = (begin + end) // 2
+        if abs(piece.at(begin) - piece.at(end)) >> _SHIFT > _MANY and begin < middle:
+            return self._total(piece, begin, middle) + self._total(piece, middle, end)
+        count = piece.at(begin) >> _SHIFT
+        changes = piece.passings(begin, end - 1, 1 << _SHIFT)
+        gained = int((end - changes).sum())
+        rising = piece.at(end - 1) >> _SHIFT >= count
+        return count * (end - begin) + (gained if rising else -gained)
+
+
+def _add_up_bend(
+    piece: Piece, first: NDArray[np.int64], last: NDArray[np.int64]
+) -> Stretches | None:
+    """Add up stretches of a piece that bends, by its counts; None if they are too many."""
+    begin, end = int(first.min()), int(last.max()) - 1
+    count, after = piece.at(begin) >> _SHIFT, piece.at(end) >> _SHIFT
+    if abs(after - count) > _MANY or end - begin > _LONG:
+        return None
+    sign = 1 if after >= count else -1
+    changes = piece.passings(begin, end, 1 << _SHIFT) - begin
+    first, last = first - begin, last - begin
+    sums = np.concatenate((np.zeros(1, np.int64), np.cumsum(changes)))
+    earlier = np.searchsorted(changes, first, "right")
+    all_ = np.searchsorted(changes, last - 1, "right")
+    counts = count + sign * earlier
+    gained = (all_ - earlier) * last - (sums[all_] - sums[earlier])
+    totals = counts * (last - first) + sign * gained
+    ends = counts, count + sign * all_
+    return Stretches(totals.tolist(), np.minimum(*ends), np.maximum(*ends))
 
 
 @dataclass(frozen=True, slots=True)

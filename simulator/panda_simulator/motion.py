@@ -12,10 +12,16 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 ONE = 1 << 112
 """One unit of position."""
 
 _KEPT = 16
+_DOUBT = 1e-14
+"""Relative error of what is computed with floats, at most."""
+
 _ENDLESS = 1 << 62
 
 _MEANT = 45
@@ -61,6 +67,32 @@ class Piece(NamedTuple):
             return guess
         rising = self.at(last) >= level
         return self._settle(level, rising=rising, low=first, high=last, guess=guess)
+
+    def passings(self, first: int, last: int, unit: int) -> NDArray[np.int64]:
+        """Return the ticks after `first`, up to `last`, at which position // unit changes.
+
+        One change of 1 each, in order: a tick with several of them comes so often. Floats
+        find all of them at once, and those that are too near to a tick are found exactly.
+        """
+        before, after = self.at(first) // unit, self.at(last) // unit
+        if before == after:
+            return np.zeros(0, np.int64)
+        rising = after > before
+        bounds = np.arange(before + 1, after + 1) if rising else np.arange(before, after, -1)
+        whole, rest = divmod(self.start, unit)
+        way = (bounds - whole) - rest / unit
+        speed, bend = self.speed / unit, self.bend / unit
+        then = np.sqrt(np.maximum(speed * speed + 4.0 * bend * way, 0.0))
+        sum_of_speeds = speed + (then if rising else -then)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            t = 2.0 * way / sum_of_speeds
+            unsure = _DOUBT * np.abs(t) + _DOUBT * (np.abs(way) + 1.0) / then
+            sure = np.abs(t - np.rint(t)) > unsure
+        ticks = np.where(sure, np.ceil(np.where(sure, t, 0.0)), 0.0).astype(np.int64) + self.tick
+        for number in np.flatnonzero(~sure).tolist():
+            level = int(bounds[number]) * unit - (not rising)
+            ticks[number] = self.crossing(level, first + 1, last)
+        return ticks
 
     def _estimate(self, level: int) -> int:
         """Return the time after which it comes to a level, exactly unless it bends."""

@@ -185,3 +185,35 @@ def test_a_position_compare_at_a_round_speed_is_not_played():
     played = _scan(scan, 50.0, 100.0, 10_000.0, leaps=False)
     assert leapt[:-1] == played[:-1]
     assert leapt[-1] < played[-1] / 3
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    target=st.floats(-1, 1),
+    speed=st.sampled_from([1e-7, 1e-6, 3e-5, 1e-3]),
+    acceleration=st.floats(1e-14, 1e-9),
+    counts=st.sampled_from([-123_456.7, 1000.0, 1e6]),
+    offset=st.sampled_from([0.0, 0.25, 0.5, 1e9]),
+    where=st.tuples(st.floats(0, 1), st.integers(0, 20_000)),
+)
+def test_an_axis_that_speeds_up_passes_counts_when_each_is_crossed(
+    target, speed, acceleration, counts, offset, where
+):
+    motion = Motion(0)
+    pieces = moving(50, 0, to_fixed(target), to_fixed(speed), max(to_fixed(acceleration), 1))
+    motion.replace(50, pieces)
+    encoder = Encoder(motion, counts, offset)
+    for piece, begin, end in motion.parts(50, motion.end()):
+        first = begin + int(where[0] * (end - 1 - begin))
+        last = min(end - 1, first + where[1])
+        totals, lowest, highest = add_up_all(encoder, np.array([first]), np.array([last + 1]))
+        ends = encoder.at(first), encoder.at(last)
+        assert (lowest[0], highest[0]) == (min(ends), max(ends))
+        total, tick = 0, first
+        while tick <= last:
+            count = encoder.at(tick)
+            leaves = encoder.leaves(tick, count, count) or last + 1
+            total += count * (min(leaves, last + 1) - tick)
+            tick = leaves
+        assert totals[0] == total == encoder.stretch(first, last + 1).total
+        assert piece.tick <= first
