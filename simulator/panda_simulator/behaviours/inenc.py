@@ -45,7 +45,7 @@ class Inenc:
         self._set: dict[str, int] = dict.fromkeys(_REGISTERS, 0)
         self._front: Counting | Polling | Cabled = Counting(self._set, None)
         self._fresh = False
-        self._now = self._front.value
+        self._now = self._taken = self._front.value
         self._earlier: deque[Value] = deque([self._now], maxlen=_KEPT)
 
     def connect(self, track: Track) -> None:
@@ -85,10 +85,15 @@ class Inenc:
             self._choose(tick)
         outputs = self._front.step(tick, changes, resets=resets)
         value = self._front.value
-        if (value.source, value.reading) != (self._now.source, self._now.reading):
+        if value is not self._taken and (value.source, value.reading) != (
+            self._now.source,
+            self._now.reading,
+        ):
             self._earlier.append(self._now)
             self._now = Value(tick, value.source, value.reading)
-        return {**outputs, "DCARD_TYPE": ENCODER_CONTROL}, self._front.wake(tick)
+        self._taken = value
+        outputs["DCARD_TYPE"] = ENCODER_CONTROL
+        return outputs, self._front.wake(tick)
 
     def _choose(self, tick: int) -> None:
         """Take what plays the protocol of an axis."""
@@ -111,10 +116,11 @@ class Inenc:
         return self._now.since
 
     @property
-    def plays_lines(self) -> bool:
-        """Whether lines are played, so that those of the past are soon forgotten."""
+    def lines_changed_at(self) -> int | None:
+        """The tick at which lines that are played changed last; None if they are a formula."""
         front = self._front
-        return isinstance(front, Cabled) or (isinstance(front, Polling) and front.plays)
+        played = isinstance(front, Cabled) or (isinstance(front, Polling) and front.plays)
+        return front.lines_changed_at if played else None
 
     def lines(self, tick: int) -> tuple[int, int, int]:
         """Return levels of A, B and Z."""
@@ -177,17 +183,25 @@ class Cabled:
     def __init__(self, registers: Mapping[str, int]) -> None:
         self.input = WiredInput(registers)
         self.listened = False
-        self.value = Value(0, Fixed(0), Reading.of(registers))
+        self._shown = 0, Reading.of(registers)
+        self.value = Value(0, Fixed(0), self._shown[1])
         self._lines: deque[tuple[int, tuple[int, int, int]]] = deque([(0, (0, 0, 0))], _KEPT)
 
     def step(self, tick: int, changes: Mapping[str, int], *, resets: bool) -> Outputs:
         """Take one tick; return what is put out besides VAL."""
         outputs = self.input.step(tick, changes, resets=resets)
-        self.value = Value(tick, Fixed(self.input.shown), self.input.reading)
+        if (self.input.shown, self.input.reading) != self._shown:
+            self._shown = self.input.shown, self.input.reading
+            self.value = Value(tick, Fixed(self.input.shown), self.input.reading)
         levels = outputs["A"], outputs["B"], outputs["Z"]
         if levels != self._lines[-1][1]:
             self._lines.append((tick, levels))
         return outputs
+
+    @property
+    def lines_changed_at(self) -> int:
+        """The tick at which lines changed last."""
+        return self._lines[-1][0]
 
     def wake(self, tick: int) -> int | None:
         """Return the next tick that matters, if nothing comes in."""

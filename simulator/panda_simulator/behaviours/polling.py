@@ -169,6 +169,11 @@ class Polling:
         """Whether every edge is played, as not all frames are alike."""
         return self._frames is None
 
+    @property
+    def lines_changed_at(self) -> int | None:
+        """The tick at which lines that are played changed last."""
+        return self._lines[-1][0] if self._lines else None
+
     def replug(self, track: Track) -> None:
         """Measure another track from the next step on."""
         self._next_track = track

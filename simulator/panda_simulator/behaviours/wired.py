@@ -15,6 +15,7 @@ from panda_simulator.behaviours.reading import Reading
 from panda_simulator.behaviours.ssi import SsiMaster
 
 QUADRATURE, SSI, BISS, ENDAT = range(4)
+_SERIAL = (SSI, BISS, ENDAT)
 PINS = ("PIN_A", "PIN_B", "PIN_Z")
 """Levels that come in; serial data are on the pin of A."""
 
@@ -44,39 +45,51 @@ class WiredInput:
         self._counted: Outputs = {"OUT": 0, "HOMED": homed}
         self._counts_at: int | None = None
         self._masters: dict[int, SsiMaster | BissMaster] = {SSI: SsiMaster(), BISS: BissMaster()}
-        self._reading_bits = registers["BITS"]
+        self._protocol = registers["PROTOCOL"] & 7
+        self._read_by = self._settings()
+        self._stale = False
         self._pin_clock = 0
         self._drives = False
         self.word = self.shown = word
         """What is in the register before VAL, and what VAL shows."""
         self.reading = Reading.of(registers)
         """How VAL is made of it."""
-        self._status: Outputs = {}
+        self._status = 0, 0, 0
 
     def step(self, tick: int, changes: Mapping[str, int], *, resets: bool) -> Outputs:
         """Take one tick; return what is put out besides VAL."""
-        levels = {pin: line.level for pin, line in self._filters.items()}
+        self._protocol = self._registers["PROTOCOL"] & 7
+        level = self._filters["PIN_A"].level
         self._read()
         clock_out = self._clock_out()
         self._status = self._seen()
-        self._decode(tick, levels, changes)
-        for master in self._masters.values():
-            if resets or master is self._clocking:
-                master.step(tick, levels["PIN_A"], self._registers if resets else None)
+        self._decode(tick, changes)
+        clocking = self._clocking
+        if resets:
+            for master in self._masters.values():
+                master.step(tick, level, self._registers)
+        elif clocking is not None:
+            clocking.step(tick, level, None)
         self._watch_pins(tick, changes, resets=resets)
         self._pin_clock = clock_out
-        self._drives = self._protocol in (SSI, BISS, ENDAT) and not resets
+        self._drives = self._protocol in _SERIAL and not resets
         return self._outputs()
-
-    @property
-    def _protocol(self) -> int:
-        return self._registers["PROTOCOL"] & 7
 
     def _read(self) -> None:
         """Make VAL of the word and the word of what a decoder or master has."""
-        self.reading = Reading.of({**self._registers, "BITS": self._reading_bits})
+        settings = self._settings()
+        if settings != self._read_by:
+            self.reading = Reading.of({**self._registers, "BITS": self._read_by[0]})
+            self._read_by = settings
+            self._stale = self.reading != Reading.of(self._registers)
+        elif self._stale:
+            self.reading = Reading.of(self._registers)
+            self._stale = False
         self.shown, self.word = self.word, self._raw()
-        self._reading_bits = self._registers["BITS"]
+
+    def _settings(self) -> tuple[int, int, int, int]:
+        now = self._registers
+        return now["BITS"], now["ENCODING"], now["LSB_DISCARD"], now["MSB_DISCARD"]
 
     @property
     def master(self) -> SsiMaster | BissMaster | None:
@@ -99,22 +112,27 @@ class WiredInput:
         master = self._masters.get(self._protocol)
         return master.position if master else 0
 
-    def _seen(self) -> Outputs:
+    def _seen(self) -> tuple[int, int, int]:
         """Return CONN, HOMED and HEALTH."""
         if self._protocol == QUADRATURE:
-            return {"CONN": 1, "HOMED": self._counted["HOMED"], "HEALTH": 0}
+            return 1, self._counted["HOMED"], 0
         master = self._masters.get(self._protocol)
         if master is None:
-            return {"CONN": 0, "HOMED": 1, "HEALTH": _NOT_IMPLEMENTED}
-        return {"CONN": int(master.connected), "HOMED": 1, "HEALTH": master.health}
+            return 0, 1, _NOT_IMPLEMENTED
+        return int(master.connected), 1, master.health
 
-    def _decode(self, tick: int, levels: Mapping[str, int], changes: Mapping[str, int]) -> None:
-        inputs = {"LINKUP_INCR": 1, "RST_ON_Z": self._registers["RST_ON_Z"]}
-        inputs.update({pin[-1]: level for pin, level in levels.items()})
+    def _decode(self, tick: int, changes: Mapping[str, int]) -> None:
+        a, b, z = self._filters.values()
+        inputs = {
+            "LINKUP_INCR": 1,
+            "RST_ON_Z": self._registers["RST_ON_Z"],
+            "A": a.level,
+            "B": b.level,
+            "Z": z.level,
+        }
         if "SETP" in changes:
             inputs["SETP"] = changes["SETP"]
         self._counted, self._counts_at = self._decoder.update(tick, inputs)
-        self._counted = dict(self._counted)
 
     def _clock_out(self) -> int:
         if self._registers["CLK_SRC"] & 1:
@@ -128,45 +146,51 @@ class WiredInput:
 
     def _watch_pins(self, tick: int, changes: Mapping[str, int], *, resets: bool) -> None:
         for pin in PINS:
-            self._pins[pin] = changes.get(pin, self._pins[pin])
-        for pin, line in self._filters.items():
-            line.update(tick, self._pin(pin))
+            if pin in changes:
+                self._pins[pin] = changes[pin]
+        for line, level in zip(self._filters.values(), self._at_pins(), strict=True):
+            line.update(tick, level)
             if resets:
                 line.reset()
 
-    def _pin(self, pin: str) -> int:
-        if self._protocol in (QUADRATURE, *range(ENDAT + 1, 8)) or pin == "PIN_A":
-            return self._pins[pin]
-        return self._pin_clock & self._drives if pin == "PIN_B" else 0
+    def _at_pins(self) -> tuple[int, int, int]:
+        """Return the levels of pins A, B and Z; the box drives the last two in serial protocols."""
+        a, b, z = self._pins.values()
+        return (a, self._pin_clock & self._drives, 0) if self._protocol in _SERIAL else (a, b, z)
 
     def _outputs(self) -> Outputs:
-        a, b, z = (self._filters[pin].level for pin in PINS)
+        a, b, z = self._filters.values()
+        conn, homed, health = self._status
         return {
-            **self._status,
-            "A": a,
-            "B": b,
-            "Z": z,
-            "DATA": a,
+            "CONN": conn,
+            "HOMED": homed,
+            "HEALTH": health,
+            "A": a.level,
+            "B": b.level,
+            "Z": z.level,
+            "DATA": a.level,
             PIN_CLOCK: self._pin_clock & self._drives,
         }
 
     def wake(self, tick: int) -> int | None:
         """Return the next tick that matters, if nothing comes in."""
-        levels = {pin: line.level for pin, line in self._filters.items()}
+        a, b, z = self._filters.values()
         if (
             self.word != self._raw()
             or self.shown != self.word
-            or self.reading != Reading.of(self._registers)
+            or self._stale
             or self._status != self._seen()
             or self._pin_clock != self._clock_out()
-            or self._drives != (self._protocol in (SSI, BISS, ENDAT))
-            or any(line.pin != self._pin(pin) for pin, line in self._filters.items())
-            or not self._decoder.settled(*levels.values())
+            or self._drives != (self._protocol in _SERIAL)
+            or (a.pin, b.pin, z.pin) != self._at_pins()
+            or not self._decoder.settled(a.level, b.level, z.level)
         ):
             return tick + 1
         master = self._clocking
         return earliest(
             self._counts_at,
-            master.wake(tick, levels["PIN_A"]) if master else None,
-            *(line.wake for line in self._filters.values()),
+            master.wake(tick, a.level) if master else None,
+            a.wake,
+            b.wake,
+            z.wake,
         )

@@ -179,7 +179,7 @@ class Engine:
     def _after_encoder(self, instance: Instance, tick: int) -> None:
         if isinstance(instance.behaviour, Inenc) and instance.behaviour.set_at == tick:
             self.look_again(instance, tick)
-        elif isinstance(instance.behaviour, Inenc) and instance.behaviour.plays_lines:
+        elif isinstance(instance.behaviour, Inenc) and instance.behaviour.lines_changed_at == tick:
             self._settle(tick)
         self.cables.carry(instance, tick)
 

@@ -230,7 +230,7 @@ class Recording:
             if signal.field == "VAL":
                 self._outputs[signal.name] = self.history(probe, tick)
                 return
-            if signal.field in {"A", "B"}:
+            if signal.field in {"A", "B", "Z", "DATA"}:
                 probe.put_out_lines(tick)
         if signal.place is Place.INPUT and signal.kind is Kind.POSITION:
             followed = _Followed(self, probe, signal.field, tick)
