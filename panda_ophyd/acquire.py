@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from panda_ophyd.capture import (
     Meanings,
     Phase,
     Watch,
+    chunk_rows,
     readers_counted,
     readers_now,
 )
@@ -130,12 +131,15 @@ class _Acquisition:
         poller = ChangePoller(client)
         await poller.first()
         soundings = Soundings(client, poller, box.clock_frequency)
+        setup = await soundings.setup(self._path.parent, order.rows, final=True)
+        self._sample_bytes = setup.sample_bytes
+        chunk = chunk_rows(setup.rate, sample_bytes=setup.sample_bytes)
         writing = Capture(
             client.address,
             self._path,
             limit=order.rows,
             on_rows=self._count,
-            options=order.options,
+            options=replace(order.options, chunk=chunk),
             meanings=Meanings.of(box),
         )
         writing.describe(await take_snapshot(client, box))
@@ -143,7 +147,9 @@ class _Acquisition:
         try:
             # One more than before: this box's data port is the one we are connected to.
             await readers_counted(client, before + 1)
-            await self._start(writing, soundings, before + 1)
+            if order.arm:
+                soundings.check(str(client.address), setup, order.waive)
+                await self._arming.arm(readers=before + 1, accepted=writing.expect)
             await self._follow(writing, soundings)
         except BaseException as failure:
             await self._give_up(writing, failure)
@@ -157,14 +163,6 @@ class _Acquisition:
         self._on_progress(Progress(rows, self._sample_bytes))
         if self._order.rows is not None and rows >= self._order.rows:
             self._enough.set()
-
-    async def _start(self, writing: Capture, soundings: Soundings, readers: int) -> None:
-        order = self._order
-        setup = await soundings.setup(self._path.parent, order.rows, final=True)
-        self._sample_bytes = setup.sample_bytes
-        if order.arm:
-            soundings.check(str(self._client.address), setup, order.waive)
-            await self._arming.arm(readers=readers, accepted=writing.expect)
 
     def _nothing(self, what: str) -> CaptureError:
         return CaptureError(

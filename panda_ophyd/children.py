@@ -67,6 +67,9 @@ def known_datatype(spec: SignalSpec) -> type[Any] | None:
 
 
 UNDECLARED_DATA: Mapping[str, tuple[Access, ChannelInfo]] = {
+    "file_bits": (Access.RW, ChannelInfo(kind=bool)),
+    "file_compression": (Access.RW, ChannelInfo(kind=str)),
+    "file_raw": (Access.RW, ChannelInfo(kind=bool)),
     "hdf_full_file_path": (Access.R, ChannelInfo(kind=str)),
     "num_received": (Access.R, ChannelInfo(kind=int)),
     "in_flight": (Access.R, ChannelInfo(kind=int)),

@@ -268,6 +268,12 @@ def capture(
     bits: Annotated[
         bool, typer.Option("--bits", help="Unpack captured words of bits into named datasets.")
     ] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Keep integers, with scale and offset as attributes.")
+    ] = False,
+    compression: Annotated[
+        str, typer.Option(help="gzip, gzip:1 to gzip:9, lzf, or with hdf5plugin blosc, zstd, ...")
+    ] = "",
     plain: Annotated[
         bool, typer.Option("--plain", help="Nothing but datasets at the root of the file.")
     ] = False,
@@ -284,7 +290,7 @@ def capture(
             seconds=seconds,
             waive=waivers(waive or (), "--waive"),
             stall=late or None,
-            options=FileOptions(bits=bits, plain=plain),
+            options=FileOptions(bits=bits, plain=plain, raw=raw, compression=compression),
         )
         replaced = overwrite and path.exists()
         # The old file goes when the new one is whole, not before.

@@ -11,21 +11,26 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from ophyd_async.fastcs.panda import PandaCaptureMode, PandaHdf5DatasetType
+from ophyd_async.fastcs.panda import PandaCaptureMode
 from typing_extensions import override
 
 from panda_ophyd.capture import (
     Arming,
     Capture,
+    FileOptions,
+    Hdf5Writer,
+    LastRows,
     Meanings,
     Phase,
     Verdict,
+    chunk_rows,
     readers_counted,
     readers_now,
+    stored_dtype,
 )
 from panda_ophyd.datasignals import DataSignals
 from panda_ophyd.destination import dataset_names
-from panda_ophyd.errors import PandaError, StallError, WriterError
+from panda_ophyd.errors import FieldValueError, PandaError, StallError, WriterError
 from panda_ophyd.fields.codecs import bit_codec
 from panda_ophyd.flight import Flight
 from panda_ophyd.preflight import CHECKS
@@ -56,6 +61,7 @@ class DataBlockState(DataSignals):
         expected: rows that the next acquisition is for, None if nobody knows.
         flight: the open file, None if there is none.
         failure: has the exception of a capture that cannot succeed.
+        options: how the rows of the present file are kept, or the last one's.
         judged: the verdict on the present file or the last one, None if there was none.
     """
 
@@ -70,6 +76,8 @@ class DataBlockState(DataSignals):
         self.flight: Flight | None = None
         self.failure: asyncio.Future[None] | None = None
         self.judged: Verdict | None = None
+        self.options = FileOptions()
+        self._last_rows: LastRows | None = None
         self._rescue: asyncio.Task[str] | None = None
 
     @property
@@ -98,10 +106,10 @@ class DataBlockState(DataSignals):
         return {
             "name": list(names.values()),
             "dtype": [
-                PandaHdf5DatasetType.UINT_32.value
-                if box.captures_unsigned(field)
-                else PandaHdf5DatasetType.FLOAT_64.value
-                for field, _ in names
+                stored_dtype(
+                    field, option, bits=box.captures_unsigned(field), raw=self.file_raw.value
+                ).name
+                for field, option in names
             ],
         }
 
@@ -122,23 +130,33 @@ class DataBlockState(DataSignals):
                 "set hdf_directory and hdf_file_name before capture",
             )
         path = Path(directory) / file_name
-        first_n = self.capture_mode.value == PandaCaptureMode.FIRST_N.value
+        first_n, last_n = self._wanted_rows()
         for counter in (self.num_captured, self.num_received, self.documented):
             counter.show(0)
         before = await readers_now(self._session.client)
         self.failure = asyncio.get_running_loop().create_future()
-        self.expected = (self.num_capture.value or None) if first_n else None
+        self.expected = first_n or last_n
+        setup = await self.soundings.setup(path.parent, self.expected, final=False)
+        self.options = options = FileOptions(
+            chunk=chunk_rows(setup.rate, sample_bytes=setup.sample_bytes),
+            compression=self.file_compression.value,
+            raw=self.file_raw.value,
+            bits=self.file_bits.value,
+        )
+        last_rows = LastRows(Hdf5Writer(options), last_n) if last_n else None
         names = await self.names()
         capture = Capture(
             self._session.address,
             path,
             names=names,
             flush_period=self.flush_period.value or SOONEST_FLUSH,
-            limit=(self.num_capture.value or None) if first_n else None,
+            limit=first_n,
             on_rows=self._flushed,
             on_received=self.show_received,
             on_failure=self.failed,
+            options=options,
             meanings=Meanings.of(self._session.box),
+            writer=(lambda: last_rows) if last_rows else None,
         )
         try:
             await capture.open()
@@ -149,10 +167,21 @@ class DataBlockState(DataSignals):
             await capture.close()
             raise
         self.live.begin(capture, names)
+        self._last_rows = last_rows
         self.flight = Flight(self._session.client, self.arming, capture, self._judge)
         self.full_file_path.show(str(path))
         self.status.show("Capturing")
         self._judge()
+
+    def _wanted_rows(self) -> tuple[int | None, int | None]:
+        """Return how many of the first rows to keep, and how many of the last; None for all."""
+        number, mode = self.num_capture.value, self.capture_mode.value
+        if mode != PandaCaptureMode.LAST_N.value:
+            return (number or None) if mode == PandaCaptureMode.FIRST_N.value else None, None
+        if not number:
+            reason = "with capture_mode LAST_N it says how many rows to keep"
+            raise FieldValueError(f"{self._source}.NUM_CAPTURE", number, reason)
+        return None, number
 
     def _flushed(self, rows: int) -> None:
         self.num_captured.show(rows)
@@ -254,6 +283,10 @@ class DataBlockState(DataSignals):
             raise
         finally:
             self._judge()
+            if self._last_rows and self._last_rows.pronounced:
+                self.judged = self._last_rows.pronounced
+                self.verdict.show(str(self.judged))
+                self.num_captured.show(self.judged.rows)
             self.live.end()
             self.flight = None
             await flight.leave()

@@ -11,10 +11,11 @@ from typing import Any
 
 from ophyd_async.fastcs.panda import DatasetTable, PandaCaptureMode
 
+from panda_ophyd.capture import FileOptions
 from panda_ophyd.channels import ChannelInfo, SoftChannel
 from panda_ophyd.destination import is_writable_directory, make_directory
 from panda_ophyd.errors import FieldValueError
-from panda_ophyd.fields.codecs import INT_LIMITS, UINT_MAX, float_codec, int_codec
+from panda_ophyd.fields.codecs import INT_LIMITS, UINT_MAX, bit_codec, float_codec, int_codec
 from panda_ophyd.liveview import LiveView
 from panda_ophyd.preflight import waivers
 
@@ -34,6 +35,9 @@ CARRIED = (
     "num_capture",
     "capture_mode",
     "flush_period",
+    "file_bits",
+    "file_compression",
+    "file_raw",
     "live_rate",
     "stall_timeout",
     "waive",
@@ -97,6 +101,27 @@ class DataSignals:
             units="s",
             description="Time between flushes, 0 for as soon as may be",
         )
+        self.file_compression = self._soft(
+            "file_compression",
+            str,
+            "",
+            self._put_compression,
+            description="gzip, gzip:1 to gzip:9, lzf, blosc, ... or nothing",
+        )
+        self.file_raw = self._soft(
+            "file_raw",
+            bool,
+            False,
+            _truth(source, "FILE_RAW"),
+            description="Keep integers, with scale and offset as attributes",
+        )
+        self.file_bits = self._soft(
+            "file_bits",
+            bool,
+            False,
+            _truth(source, "FILE_BITS"),
+            description="Unpack captured words of bits into named datasets",
+        )
         self.stall_timeout = self._soft(
             "stall_timeout",
             float,
@@ -148,6 +173,9 @@ class DataSignals:
             "capture_mode": self.capture_mode,
             "flush_period": self.flush_period,
             "live_rate": self.live_rate,
+            "file_bits": self.file_bits,
+            "file_compression": self.file_compression,
+            "file_raw": self.file_raw,
             "stall_timeout": self.stall_timeout,
             "waive": self.waive,
             "capture": self.capturing,
@@ -228,13 +256,22 @@ class DataSignals:
         if mode not in choices:
             reason = f"it is one of {choices}"
             raise FieldValueError(f"{self._source}.CAPTURE_MODE", value, reason)
-        if mode == PandaCaptureMode.LAST_N.value:
-            reason = "keeping only the last rows is not built yet; use FIRST_N or FOREVER"
-            raise FieldValueError(f"{self._source}.CAPTURE_MODE", value, reason)
         return mode
+
+    async def _put_compression(self, value: Any) -> str:
+        return FileOptions(compression=str(value)).compression
 
     async def _put_waive(self, value: Any) -> str:
         return " ".join(sorted(waivers(str(value), f"{self._source}.WAIVE")))
+
+
+def _truth(source: str, name: str) -> Callable[[Any], Awaitable[bool]]:
+    codec = bit_codec(f"{source}.{name}")
+
+    async def put(value: Any) -> bool:
+        return bool(codec.decode(codec.encode(value)))
+
+    return put
 
 
 def _number(source: str, name: str, low: int, high: int) -> Callable[[Any], Awaitable[int]]:

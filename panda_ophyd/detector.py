@@ -148,7 +148,7 @@ class PandaDataLogic(DetectorDataLogic):
                 data_key=data_key(name, datakey_name),
                 shape=(),
                 dtype_numpy=np.dtype(str(getattr(dtype, "value", dtype))).str,
-                chunk_shape=(CHUNK_ROWS,),
+                chunk_shape=(self._panda.chunk_rows,),
                 parameters={"dataset": f"/{name}"},
             )
             for name, dtype in zip(table.name, table.dtype, strict=True)
@@ -248,6 +248,11 @@ class HDFPanda(UpstreamHDFPanda):
         backend = PandaSignalBackend(int)
         backend.bind(state.documented, "DocumentedRows")
         return SignalR(backend, name=f"{self.data.num_captured.name}-documented")
+
+    @property
+    def chunk_rows(self) -> int:
+        """Rows of a chunk in the present file."""
+        return CHUNK_ROWS if self._state is None else self._state.options.chunk
 
     def expect_rows(self) -> None:
         """Say how many rows are to come, before they are asked for."""

@@ -121,3 +121,64 @@ async def test_a_negative_number_is_refused(panda, signal):
 async def test_rows_cannot_be_set(panda):
     with pytest.raises(AttributeError):
         panda.data.num_captured.set(3)
+
+
+@pytest.mark.parametrize("keep", [1, 3, 5, 8])
+async def test_last_n_keeps_the_last_rows_of_all_arms(panda, tmp_path, keep):
+    children: Any = panda
+    await panda.data.hdf_directory.set(str(tmp_path))
+    await panda.data.hdf_file_name.set("last.h5")
+    await panda.data.capture_mode.set(PandaCaptureMode.LAST_N)
+    await panda.data.num_capture.set(keep)
+    await children.counter[1].enable.set("ONE")
+    await children.counter[1].trig.set("BITS.OUTA")
+    await children.counter[1].out_capture.set("Value")
+    await panda.pcap.enable.set("ONE")
+    await panda.pcap.trig.set("BITS.OUTA")
+    await children.pcap.trig_edge.set("Falling")
+    await panda.data.capture.set(True)
+    for rows in (2, 4):
+        await panda.pcap.arm.set(True)
+        for _ in range(rows):
+            await panda.bits.a.set(1)
+            await panda.bits.a.set(0)
+        await panda.pcap.arm.set(False)
+    assert await panda.data.num_captured.get_value() == 6
+    await panda.data.capture.set(False)
+    kept = min(keep, 6)
+    with h5py.File(tmp_path / "last.h5") as file:
+        assert file["COUNTER1.OUT.Value"][:].tolist() == list(range(7 - kept, 7))
+        assert file.attrs["complete"]
+    assert await panda.data.num_captured.get_value() == kept
+    assert (await children.data.verdict.get_value()).startswith(f"complete: {kept} row")
+    assert [path.name for path in tmp_path.iterdir()] == ["last.h5"]
+
+
+async def test_last_n_needs_to_know_how_many(panda, tmp_path):
+    await panda.data.hdf_directory.set(str(tmp_path))
+    await panda.data.hdf_file_name.set("last.h5")
+    await panda.data.capture_mode.set(PandaCaptureMode.LAST_N)
+    with pytest.raises(FieldValueError, match="NUM_CAPTURE"):
+        await panda.data.capture.set(True)
+
+
+async def test_rows_are_kept_as_the_signals_say(panda, tmp_path):
+    children: Any = panda
+    await panda.data.hdf_directory.set(str(tmp_path))
+    await panda.data.hdf_file_name.set("raw.h5")
+    await children.data.file_raw.set(True)
+    await children.data.file_compression.set("gzip")
+    await children.data.file_bits.set(1)
+    await children.pcap.bits0_capture.set("Value")
+    await children.inenc[1].val_capture.set("Value")
+    with pytest.raises(FieldValueError, match="known are gzip"):
+        await children.data.file_compression.set("gzap")
+    await capture_rows(panda, 3)
+    table = await panda.data.datasets.get_value()
+    told = dict(zip(table.name, (str(getattr(d, "value", d)) for d in table.dtype), strict=True))
+    with h5py.File(tmp_path / "raw.h5") as file:
+        assert {name: file[name].dtype.name for name in told} == told
+        assert told["INENC1.VAL.Value"] == "int32"
+        assert told["PCAP.TS_TRIG.Value"] == "int64"
+        assert file["INENC1.VAL.Value"].compression == "gzip"
+        assert file["TTLIN1.VAL"].dtype == bool

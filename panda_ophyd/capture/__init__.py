@@ -15,12 +15,14 @@ from panda_ophyd.capture.arming import (
 )
 from panda_ophyd.capture.armstate import Arm
 from panda_ophyd.capture.batches import IN_FLIGHT_BYTES
+from panda_ophyd.capture.lastrows import LastRows
 from panda_ophyd.capture.pipeline import DRAIN_TIMEOUT, FLUSH_PERIOD, Capture
+from panda_ophyd.capture.raw import stored_dtype
 from panda_ophyd.capture.result import CaptureResult
 from panda_ophyd.capture.rows import LatestRow, Meanings
 from panda_ophyd.capture.watch import LOST_AFTER, Describe, Phase, Standstill, Watch
 from panda_ophyd.verdict import AcquisitionRecord, Verdict
-from panda_ophyd.writers import CHUNK_ROWS, FileOptions
+from panda_ophyd.writers import CHUNK_ROWS, FileOptions, Hdf5Writer, chunk_rows
 
 __all__ = [
     "ARM_TIMEOUT",
@@ -37,6 +39,8 @@ __all__ = [
     "CaptureResult",
     "Describe",
     "FileOptions",
+    "Hdf5Writer",
+    "LastRows",
     "LatestRow",
     "Meanings",
     "PcapState",
@@ -45,8 +49,10 @@ __all__ = [
     "Verdict",
     "Watch",
     "arm",
+    "chunk_rows",
     "disarm",
     "pcap_state",
     "readers_counted",
     "readers_now",
+    "stored_dtype",
 ]
