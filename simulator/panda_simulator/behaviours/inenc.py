@@ -45,7 +45,8 @@ class Inenc:
         self._set: dict[str, int] = dict.fromkeys(_REGISTERS, 0)
         self._front: Counting | Polling | Cabled = Counting(self._set, None)
         self._fresh = False
-        self._now = self._taken = self._front.value
+        self._taken: Value = self._front.value
+        self._now: Value = self._taken
         self._earlier: deque[Value] = deque([self._now], maxlen=_KEPT)
 
     def connect(self, track: Track) -> None:
@@ -119,8 +120,9 @@ class Inenc:
     def lines_changed_at(self) -> int | None:
         """The tick at which lines that are played changed last; None if they are a formula."""
         front = self._front
-        played = isinstance(front, Cabled) or (isinstance(front, Polling) and front.plays)
-        return front.lines_changed_at if played else None
+        if isinstance(front, Counting) or (isinstance(front, Polling) and not front.plays):
+            return None
+        return front.lines_changed_at
 
     def lines(self, tick: int) -> tuple[int, int, int]:
         """Return levels of A, B and Z."""
