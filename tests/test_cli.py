@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from panda_ophyd.cli import app
-from panda_ophyd.writers import read_snapshot
+from panda_ophyd.writers import read_columns, read_snapshot
 from panda_simulator import Simulator, serve_in_thread
 
 run = CliRunner()
@@ -116,6 +116,22 @@ def test_a_negative_value_is_no_option(simulated):
 
 def test_the_version_is_printed():
     assert run.invoke(app, ["--version"]).output.startswith("panda-ophyd ")
+
+
+def test_capture_keeps_integers_and_compresses_them_on_request(simulated, tmp_path):
+    run.invoke(app, ["put", simulated.address, "COUNTER1.OUT.CAPTURE", "Value"])
+    path = tmp_path / "raw.h5"
+    order = ["capture", simulated.address, str(path), "--arm", "--rows", "3"]
+    result = run.invoke(app, [*order, "--raw", "--compression", "zip"])
+    assert result.exit_code == 1
+    assert "known are gzip" in result.stderr
+    result = run.invoke(app, [*order, "--raw", "--compression", "gzip:1"])
+    assert result.exit_code == 0, result.output
+    with h5py.File(path) as file:
+        assert file["COUNTER1.OUT.Value"].dtype == "int32"
+        assert file["COUNTER1.OUT.Value"].compression == "gzip"
+    assert read_columns(path)["COUNTER1.OUT.Value"][:3].tolist() == [0, 256, 512]
+    assert run.invoke(app, ["check", str(path)]).exit_code == 0
 
 
 def test_capture_writes_an_acquisition_and_reports_it(simulated, tmp_path):

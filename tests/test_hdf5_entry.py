@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -98,6 +99,14 @@ def test_a_plain_file_has_datasets_only(path):
         assert set(file) == {d.name for d in DATASETS}
         assert "default" not in file.attrs
     assert read_snapshot(path) is None
+
+
+def test_what_the_manual_says_of_files_is_all_there_is(path):
+    manual = (Path(__file__).parents[1] / "docs" / "files.md").read_text(encoding="utf-8")
+    with opened(written(path, start_time=START)) as file:
+        words = {*file.attrs, *file["entry_1"], *file["entry_1/acquisitions"].dtype.names}
+        words -= {"NX_class", "default"}
+    assert {word for word in words if word not in manual} == set()
 
 
 def test_a_reader_that_knows_no_compound_finds_columns_of_equal_length(path):

@@ -57,7 +57,7 @@ COMPRESSION = re.compile("(gzip(:[1-9])?|lzf|blosc|bitshuffle|lz4|zstd)?")
 FEWEST_ROWS = 1024
 MOST_ROWS = 65536
 MOST_CHUNK_BYTES = 4 * 1024 * 1024
-"""Bounds of `chunk_rows`, measured in docs/decisions/0024."""
+"""Bounds of `chunk_rows`, measured in docs/decisions/0018."""
 
 Attribute = str | float | int | tuple[str, ...]
 
