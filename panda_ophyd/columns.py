@@ -161,15 +161,14 @@ class ColumnDecoder:
         columns = {name: out[name][:rows] for name in self._rules}
         # A user's SCALE may be inf or nan: the result is then nan, not a warning
         with np.errstate(invalid="ignore", over="ignore"):
+            work = [(rule, columns[name]) for name, rule in self._rules.items()]
             for first in range(0, rows, BLOCK_ROWS):
                 block = slice(first, first + BLOCK_ROWS)
-                self._decode_block(records[block], {n: v[block] for n, v in columns.items()})
+                part = records[block]
+                count = _NO_COUNT if self._count is None else _unsigned(part[self._count])
+                for rule, values in work:
+                    rule(part, count, values[block])
         return columns
-
-    def _decode_block(self, records: Records, columns: Mapping[str, Values]) -> None:
-        count = _NO_COUNT if self._count is None else _unsigned(records[self._count])
-        for name, rule in self._rules.items():
-            rule(records, count, columns[name])
 
 
 def standard_deviation(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from panda_ophyd.capture.raw import RawColumn, integers, raw_columns, raw_record
-from panda_ophyd.columns import Column, ColumnDecoder
+from panda_ophyd.columns import BLOCK_ROWS, Column, ColumnDecoder
 from panda_ophyd.data import CaptureStart
 from panda_ophyd.fields import BoxInfo
 from panda_ophyd.rowtime import NO_TIME, STAMPS, RowClock, Start, Ticks, preferred_stamp
@@ -115,6 +115,7 @@ class FileRows:
         self._record = np.dtype([])
         self._arrays: dict[str, NDArray[Any]] = {}
         self._scratch_rows = -1
+        self._time_scratch = np.empty(0, np.int64)
 
     @property
     def sample_bytes(self) -> int:
@@ -158,8 +159,8 @@ class FileRows:
         for bit in self._bits:
             rows[bit.dataset] = (rows[bit.word] & bit.mask) != 0
         if self._clock is not None:
-            records = np.frombuffer(payload, self._decoder.record)
-            rows[self._time_dataset] = self._clock.times(records[self._stamp].astype(np.int64))
+            stamps = np.frombuffer(payload, self._decoder.record)[self._stamp]
+            rows[self._time_dataset] = self._times(self._clock, stamps)
         return rows
 
     def _scaled_rows(
@@ -171,6 +172,15 @@ class FileRows:
     def _raw_rows(self, payload: bytes | memoryview) -> dict[str, NDArray[Any]]:
         records = np.frombuffer(payload, self._record)
         return {column.name: integers(records, column) for column in self._raw}
+
+    def _times(self, clock: RowClock, stamps: NDArray[np.int64]) -> NDArray[np.int64]:
+        if len(stamps) > len(self._time_scratch):
+            self._time_scratch = np.empty(len(stamps), np.int64)
+        times = self._time_scratch[: len(stamps)]
+        for first in range(0, len(stamps), BLOCK_ROWS):
+            block = slice(first, first + BLOCK_ROWS)
+            times[block] = clock.times(stamps[block].astype(np.int64))
+        return times
 
     def _scratch(
         self, decoder: ColumnDecoder, payload: bytes | memoryview
