@@ -165,9 +165,11 @@ class PandaDataLogic(DetectorDataLogic):
         if not await self._panda.data.capture.get_value():
             return
         # Also before another prepare: END, which closing waits for, comes of the disarm.
-        await self._panda.pcap.arm.set(False)
-        await self._panda.data.capture.set(False)
-        self._panda.tell_undocumented()
+        try:
+            await self._panda.pcap.arm.set(False)
+        finally:  # a box that is gone is no reason to leave the file open
+            await self._panda.data.capture.set(False)
+            self._panda.tell_undocumented()
 
 
 class HDFPanda(UpstreamHDFPanda):

@@ -184,6 +184,8 @@ def judge(
     if acquisitions and rows != expected:
         problems.append(f"{expected} rows accounted for but {rows} in the file")
     suspects = [record.suspect for record in acquisitions if record.suspect]
+    if acquisitions and rows > expected:  # of an append that could not be taken back
+        suspects.append(Span(expected, rows))
     return Verdict(
         complete=not problems,
         end_reason=_reason(acquisitions, failure, reason),

@@ -22,7 +22,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
+import struct
 from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -50,6 +52,12 @@ from panda_ophyd.writers.hdf5_locking import make_file
 
 RESERVE_BYTES = 32 * 1024 * 1024
 """Disk space left alone: chunk indexes, attributes, and other writers between two looks."""
+
+_LENGTH_AT = 28
+"""Where the superblock of versions 2 and 3 says how long the file is."""
+
+_LONGEST = 1 << 50
+"""Bytes of a file beyond which its length is nonsense."""
 
 _FAILURES = (OSError, RuntimeError, ValueError, TypeError, KeyError)
 """What h5py makes of HDF5's error classes."""
@@ -80,7 +88,7 @@ class Hdf5Writer(Writer):
     mimetype: ClassVar[str] = "application/x-hdf5"
     suffix: ClassVar[str] = ".h5"
 
-    _unclosed: ClassVar[list[tuple[h5py.File, dict[str, GrowingDataset]]]] = []
+    _unclosed: ClassVar[list[tuple[h5py.File, list[h5py.Dataset]]]] = []
     """Files that could not be flushed: neither closed nor left to the garbage collector."""
 
     def __init__(self, options: FileOptions = FileOptions()) -> None:  # noqa: B008  frozen
@@ -89,6 +97,7 @@ class Hdf5Writer(Writer):
         self._path = Path()
         self._file: h5py.File | None = None
         self._datasets: dict[str, GrowingDataset] = {}
+        self._identity = (0, 0)
         self._rows = 0
         self._acquisitions: h5py.Dataset | None = None
 
@@ -102,7 +111,8 @@ class Hdf5Writer(Writer):
         if self._path != Path():
             raise WriterError(path, f"this writer has already written {self._path}")
         try:
-            path.open("xb").close()
+            with path.open("xb") as made:
+                self._identity = _identity(os.fstat(made.fileno()))
         except OSError as failure:
             advice = _ADVICE.get(type(failure), f"{failure.strerror}; choose another place")
             raise WriterError(path, advice) from failure
@@ -156,6 +166,7 @@ class Hdf5Writer(Writer):
         self._opened()
         added = self._common_length(columns)
         rows = self._rows + added
+        self._check_place()
         self._check_room(rows)
         try:
             with self._blamed(f"cannot take rows {self._rows} to {rows - 1}"):
@@ -178,27 +189,25 @@ class Hdf5Writer(Writer):
         file, self._file = self._file, None
         if file is None:
             return
-        datasets, self._datasets = self._datasets, {}
+        datasets, self._datasets = [made.dataset for made in self._datasets.values()], {}
+        if self._acquisitions is not None:
+            datasets.append(self._acquisitions)
         with self._blamed("cannot be closed"):
             try:
                 file.flush()
             except _FAILURES:
+                _leave_alone(file, datasets, True)
+                self._lengthen()
                 self._unclosed.append((file, datasets))
                 raise
             try:
-                self._synchronise()
+                # The rows are on the disk before the verdict that vouches for them
+                os.fsync(file.id.get_vfd_handle())
                 if datasets:
                     pronounce(file, verdict)
             finally:
                 file.close()
-
-    def _synchronise(self) -> None:
-        """Have the rows on the disk before the verdict that vouches for them."""
-        descriptor = os.open(self._path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        self._check_place()
 
     def _close_leftovers(self) -> None:
         leftovers = self._unclosed[:]
@@ -209,7 +218,36 @@ class Hdf5Writer(Writer):
             except _FAILURES:
                 self._unclosed.append((file, datasets))
             else:
+                _leave_alone(file, datasets, False)
                 file.close()
+
+    def _lengthen(self) -> None:
+        """Have a file that could not be written to its end be as long as it says it is.
+
+        HDF5 opens no file that is shorter; what is missing was never flushed, and a hole
+        needs no room. It is tried: a limit to the length of files leaves no way.
+        """
+        with contextlib.suppress(OSError), self._path.open("r+b") as made:
+            made.seek(_LENGTH_AT)
+            (length,) = struct.unpack("<Q", made.read(8))
+            if os.fstat(made.fileno()).st_size < length < _LONGEST:
+                os.truncate(made.fileno(), length)
+
+    def _check_place(self) -> None:
+        """Refuse to write into nowhere: a file that was removed takes all and keeps nothing."""
+        try:
+            present = _identity(self._path.stat())
+        except OSError as failure:
+            raise WriterError(
+                self._path,
+                f"it, its directory or its disk was removed or moved while it was written, with"
+                f" {self._rows} rows: {failure.strerror}",
+            ) from failure
+        if present != self._identity:
+            raise WriterError(
+                self._path,
+                f"it was replaced by another file while it was written, with {self._rows} rows",
+            )
 
     def _check_room(self, rows: int) -> None:
         """Refuse what would fill the disk."""
@@ -257,6 +295,19 @@ class Hdf5Writer(Writer):
             raise WriterError(self._path, f"{what}: {_cause(failure)}") from failure
 
 
+def _leave_alone(file: h5py.File, datasets: Sequence[h5py.Dataset], locked: bool) -> None:
+    """Have nothing of a file closed with its Python objects, also at the end of the program."""
+    for thing in (file, *datasets):
+        thing.id.locked = locked
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
 def _cause(failure: BaseException) -> str:
     text = " ".join(str(failure).split())
+    # Of a system call that failed HDF5 tells all, addresses included
+    if said := re.search(r"error message = '([^']+)'", text):
+        return said[1]
     return text or type(failure).__name__
