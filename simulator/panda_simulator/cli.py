@@ -20,10 +20,11 @@ import typer
 from panda_simulator.bench import PATIENCE, ask
 from panda_simulator.box import Box, ConfigError
 from panda_simulator.builtin import DEFAULT_BOX, box_directory, box_names
+from panda_simulator.clock import Speed
 from panda_simulator.echo import EchoHardware
 from panda_simulator.faults import describe_faults
 from panda_simulator.record import TIMEOUT, RecordError, record_box
-from panda_simulator.simulator import Simulator, Speed
+from panda_simulator.simulator import Simulator
 from panda_simulator.state import StateError, StateTimes
 from panda_simulator.versions import NEWEST, OLDEST
 
@@ -134,7 +135,7 @@ def serve(
             host=host,
             control_port=control_port,
             data_port=data_port,
-            speed=_speed(speed),
+            speed=cast("Speed", speed),  # which says if it is none
             server_version=server_version,
             firehose=firehose,
             firehose_samples=firehose_samples,
@@ -159,15 +160,6 @@ def _failure(error: Exception) -> typer.Exit:
         text = error.strerror  # without a number that says nothing more
     typer.echo(f"panda-simulator: {text}", err=True)
     return typer.Exit(1)
-
-
-def _speed(text: str) -> Speed:
-    if text == "free" or text == "stepped":  # noqa: PLR1714  a type checker takes no other way
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"--speed {text}: it is a number, free or stepped") from None
 
 
 async def _serve(simulator: Simulator) -> None:

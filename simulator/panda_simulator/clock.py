@@ -10,15 +10,20 @@ agree to the nanosecond, at whatever speed the simulation runs.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 TICKS_PER_SECOND = 125_000_000
 """Of a box that does not say otherwise."""
 
 _SECOND_NS = 1_000_000_000
+
+Speed: TypeAlias = float | Literal["free", "stepped"]
+"""Seconds of the box that pass in one, or how else its time passes."""
+
+FASTEST = 1_000_000.0
+"""Of the speeds that are numbers: above it a look at the clock is a second of the box or more."""
 
 FOREVER = 1 << 62
 """A tick that never comes."""
@@ -83,10 +88,13 @@ class RealTimeClock:
             seconds: monotonic real time.
 
         Raises:
-            ValueError: the speed is not positive.
+            ValueError: the speed is not positive, or above `FASTEST`.
         """
-        if not 0 < speed < math.inf:
-            raise ValueError(f"speed of a clock is {speed}, but has to be positive and finite")
+        if not 0 < speed <= FASTEST:
+            raise ValueError(
+                f"speed {speed:g}: it has to be above 0, and at most {FASTEST:g};"
+                " 'free' is as fast as can be"
+            )
         self.frequency = frequency
         self._rate = frequency * speed
         self._seconds = seconds
@@ -217,3 +225,24 @@ class SteppedClock:
     def advance_by(self, ticks: int) -> None:
         """Let ticks pass; see `advance_to`."""
         self.advance_to(self._tick + ticks)
+
+
+def make_clock(speed: Speed, frequency: int) -> Clock:
+    """Make the clock of a speed.
+
+    Args:
+        speed: of it.
+        frequency: ticks in a second of the box.
+
+    Raises:
+        ValueError: the speed is none.
+    """
+    if speed == "free":
+        return FreeRunningClock(frequency=frequency)
+    if speed == "stepped":
+        return SteppedClock(frequency=frequency)
+    try:
+        factor = float(speed)
+    except ValueError:
+        raise ValueError(f"speed {speed!r}: it is a number, 'free' or 'stepped'") from None
+    return RealTimeClock(factor, frequency=frequency)

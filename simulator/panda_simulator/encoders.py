@@ -5,6 +5,7 @@ Each is a function of the tick (a `Track`), so it costs nothing while nobody loo
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,8 +52,13 @@ class Encoder:
             offset: in counts.
 
         Raises:
-            ValueError: counts_per_unit is too small.
+            ValueError: counts_per_unit is too small, or a number is not finite.
         """
+        if not (math.isfinite(counts_per_unit) and math.isfinite(offset)):
+            raise ValueError(
+                f"an encoder counts {counts_per_unit} per unit from {offset} on:"
+                " both have to be finite"
+            )
         self._motion = motion
         self._gain = round(counts_per_unit * (1 << _FRACTION))
         if not self._gain:

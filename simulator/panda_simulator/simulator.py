@@ -12,19 +12,15 @@ import math
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
+from operator import index
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, ParamSpec, Self, TypedDict, TypeVar, Unpack
+from typing import Literal, ParamSpec, Self, TypedDict, TypeVar, Unpack, get_args
 
 from panda_simulator.bench import Bench
 from panda_simulator.box import Box, Layout
 from panda_simulator.builtin import DEFAULT_BOX
-from panda_simulator.clock import (
-    Clock,
-    FreeRunningClock,
-    RealTimeClock,
-    SteppedClock,
-)
+from panda_simulator.clock import Clock, FreeRunningClock, Speed, SteppedClock, make_clock
 from panda_simulator.echo import EchoHardware
 from panda_simulator.engine import Engine
 from panda_simulator.fabric import Fabric
@@ -41,13 +37,11 @@ from panda_simulator.world import World
 P = ParamSpec("P")
 T = TypeVar("T")
 HardwareName = Literal["blocks", "echo", "firehose"]
-Speed = float | Literal["free", "stepped"]
-"""Seconds of the box that pass in one, or how else its time passes."""
-
 _PATIENT_BLOCKS = 16
 """How far behind a data client may be before time that runs freely waits for it."""
 
 _MEGABYTE = 1_000_000
+_LAST_PORT = 65_535
 
 _LOG = logging.getLogger(__name__)
 
@@ -147,9 +141,10 @@ class Simulator:
         Raises:
             ConfigError: a file of the box is malformed.
             StateError: the state file cannot be read, or cannot be written where it is.
-            ValueError: there is no such box or fault, speed or dma_rate is not positive, the
-                version is malformed or too old, or a firehose is not one that can be.
+            ValueError: there is no such box, hardware, port or fault, speed or dma_rate is none
+                that can be, the version is malformed or too old, or a firehose is not one.
         """
+        _check(hardware, control_port, data_port, bench_port or 0)
         if dma_rate is not None and not 0 < dma_rate < math.inf:
             raise ValueError(f"dma_rate is {dma_rate}, but has to be positive and finite")
         original = find_original(box, config_dir, box_file)
@@ -161,7 +156,7 @@ class Simulator:
         self._at_start = list(faults)
         for text in self._at_start:
             make_effect(*parse_fault(text))
-        clock = self._clock = _clock(speed, ticks_per_second(original))
+        clock = self._clock = make_clock(speed, ticks_per_second(original))
         self._outages = Outages(lambda: self._engine)
         self.faults = Faults(self._outages)
         self.world = World(clock)
@@ -292,8 +287,10 @@ class Simulator:
 
         Raises:
             RuntimeError: the time of this simulator is not stepped.
+            TypeError: the tick is no whole number.
             ValueError: the tick is in the past.
         """
+        tick = index(tick)
         if not isinstance(self._clock, SteppedClock) or not isinstance(self.hardware, Fabric):
             message = "run_until needs Simulator(speed='stepped') with blocks"
             raise RuntimeError(message)  # noqa: TRY004  not a wrong argument
@@ -351,17 +348,18 @@ class Simulator:
         return f"control {self.host}:{self.control_port} data {self.host}:{self.data_port}"
 
 
+def _check(hardware: str, *ports: int) -> None:
+    names = get_args(HardwareName)
+    if hardware not in names:
+        raise ValueError(f"no hardware {hardware!r}: choose one of {', '.join(names)}")
+    for port in ports:
+        if not 0 <= port <= _LAST_PORT:
+            raise ValueError(f"no port {port}: they are 0 to {_LAST_PORT}, 0 is any free one")
+
+
 def _paced(hardware: HardwareName, clock: Clock) -> bool:
     """Tell whether data go on by the wall clock, as they are made by it."""
     return hardware != "blocks" or not clock.waits
-
-
-def _clock(speed: Speed, frequency: int) -> Clock:
-    if speed == "free":
-        return FreeRunningClock(frequency=frequency)
-    if speed == "stepped":
-        return SteppedClock(frequency=frequency)
-    return RealTimeClock(float(speed), frequency=frequency)
 
 
 @contextlib.contextmanager

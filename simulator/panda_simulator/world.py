@@ -13,10 +13,10 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Protocol, TypeAlias
 
+from panda_simulator.axis import Axis
 from panda_simulator.behaviours import Mark, Track
-from panda_simulator.clock import TICKS_PER_SECOND, Clock
+from panda_simulator.clock import Clock
 from panda_simulator.encoders import Coarse, Encoder, Indexed, Noisy
-from panda_simulator.motion import Motion, Piece, moving, stopping, to_fixed, to_float
 
 COUNTS_PER_MM = 10_000
 STANDARD_AXES: Mapping[str, int] = {"x": 1, "y": 2, "z": 3, "a": 4}
@@ -73,6 +73,14 @@ class Box(Protocol):
         """
         ...
 
+    def output_observed(self, block: str, number: int) -> None:
+        """Learn that somebody will be told of the levels of an output.
+
+        Raises:
+            ValueError: the box has no such output.
+        """
+        ...
+
     def level_driven(self, block: str, number: int, level: int, tick: int | None = None) -> None:
         """Learn that an input of the box is driven to a level: now, or at a tick to come.
 
@@ -80,109 +88,6 @@ class Box(Protocol):
             ValueError: the tick is over, or there is no such input.
         """
         ...
-
-
-class Axis:
-    """A motor that moves along trapezoids of speed, exactly and without fail.
-
-    Attributes:
-        name: what it is called.
-        velocity: at most, in units per second.
-        acceleration: in units per second².
-        limits: lowest and highest target, in units.
-        frequency: ticks in a second.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        position: float = 0.0,
-        velocity: float = 1.0,
-        acceleration: float = 10.0,
-        limits: tuple[float, float] = (-1000.0, 1000.0),
-    ) -> None:
-        self.name = name
-        self.velocity = velocity
-        self.acceleration = acceleration
-        self.limits = limits
-        self.frequency = TICKS_PER_SECOND
-        self.motion = Motion(to_fixed(position))
-        self._begin: Callable[[], int] = lambda: self.motion.end() + 1
-        self._changed: list[Callable[[int], None]] = []
-        self._now: Callable[[], int] = self.motion.end
-
-    def attach(self, begin: Callable[[], int], now: Callable[[], int], frequency: int) -> None:
-        """Say where the tick of a change and the present one come from, and how fast they pass."""
-        self.frequency = frequency
-        self._begin = begin
-        self._now = now
-
-    def subscribe(self, changed: Callable[[int], None]) -> None:
-        """Ask to be called with the tick whenever the motion changes."""
-        self._changed.append(changed)
-
-    def position(self, tick: int | None = None) -> float:
-        """Return the position, in units, now or at a tick."""
-        return to_float(self.motion.at(self._now() if tick is None else tick))
-
-    def moving(self, tick: int | None = None) -> bool:
-        """Tell whether it moves, now or at a tick."""
-        return (self._now() if tick is None else tick) < self.motion.end()
-
-    def move(self, target: float, tick: int | None = None) -> int:
-        """Go to a position; a move that is under way stops first.
-
-        Args:
-            target: in units.
-            tick: at which it begins, the next one if not given (`World.move` gives
-                several axes the same).
-
-        Returns:
-            The tick at which it stands on the target.
-
-        Raises:
-            ValueError: the target is outside the limits, or velocity or acceleration is
-                not positive.
-        """
-        low, high = self.limits
-        if not low <= target <= high:
-            raise ValueError(f"axis {self.name}: target {target} is outside {low} … {high}")
-        if self.velocity <= 0 or self.acceleration <= 0:
-            raise ValueError(
-                f"axis {self.name}: velocity {self.velocity} and acceleration "
-                f"{self.acceleration} have to be positive"
-            )
-        tick = self._begin() if tick is None else tick
-        pieces = stopping(tick, self.motion, self._acceleration())
-        rest, start = (
-            (pieces[-1].tick, pieces[-1].start) if pieces else (tick, self.motion.at(tick))
-        )
-        speed = to_fixed(self.velocity) // self.frequency
-        pieces = [
-            *pieces[:-1],
-            *moving(rest, start, to_fixed(target), max(speed, 1), self._acceleration()),
-        ]
-        return self._replace(tick, pieces)
-
-    def stop(self) -> int:
-        """Brake; return the tick at which it stands."""
-        tick = self._begin()
-        pieces = stopping(tick, self.motion, self._acceleration())
-        return self._replace(tick, pieces) if pieces else tick
-
-    def place(self, position: float) -> None:
-        """Be somewhere else at once."""
-        tick = self._begin()
-        self._replace(tick, moving(tick, to_fixed(position), to_fixed(position), 1, 1))
-
-    def _acceleration(self) -> int:
-        return max(to_fixed(self.acceleration) // self.frequency**2, 1)
-
-    def _replace(self, tick: int, pieces: list[Piece]) -> int:
-        self.motion.replace(tick, pieces)
-        for changed in self._changed:
-            changed(tick)
-        return self.motion.end()
 
 
 class World:
@@ -199,6 +104,8 @@ class World:
         self._box: Box | None = None
         self._levels: dict[tuple[str, int], int] = {}
         self._observers: dict[tuple[str, int], list[Observer]] = {}
+        self._cables: dict[tuple[str, int], tuple[tuple[str, int], Observer]] = {}
+        """Input to the output at the other end of its cable, and what follows it."""
         self._fibres: list[tuple[tuple[str, int], tuple[str, int]]] = []
         self.axes: dict[str, Axis] = {}
         self.encoders: dict[int, Track] = {}
@@ -263,10 +170,10 @@ class World:
     def cable(self, output: str, input_: str) -> None:
         """Lay a cable from an output of the box to an input of it, ``cable("TTLOUT1", "TTLIN2")``.
 
-        The input follows one tick after the output. From ``SFP2_SYNC_OUT1`` to
-        ``SFP3_SYNC_IN1`` it is a fibre, which takes longer and has its link up; from
-        ``OUTENC1`` to ``INENC2`` it has all lines, of every protocol, and takes the place of
-        the axis that was on the input.
+        The input follows one tick after the output, and no cable that it had before. From
+        ``SFP2_SYNC_OUT1`` to ``SFP3_SYNC_IN1`` it is a fibre, which takes longer and has its
+        link up; from ``OUTENC1`` to ``INENC2`` it has all lines, of every protocol, and takes
+        the place of the axis that was on the input.
 
         Raises:
             ValueError: a name is not that of a connector, or an end of a fibre is not there.
@@ -289,8 +196,16 @@ class World:
             if self._box:
                 self._box.level_driven(*target, level, tick + 1)
 
-        self.drive(*target, self.level(*source))
         self.observe(*source, follow)
+        try:
+            self.drive(*target, self.level(*source))
+        except ValueError:
+            self._observers[source].remove(follow)
+            raise
+        if target in self._cables:
+            before, other = self._cables[target]
+            self._observers[before].remove(other)
+        self._cables[target] = source, follow
 
     def _cable_encoder(self, source: tuple[str, int], target: tuple[str, int]) -> None:
         if (source[0], target[0]) != (_OUTENC, _INENC):
@@ -307,14 +222,22 @@ class World:
         """Start several axes at the same tick; return when the last one stands.
 
         Raises:
-            KeyError: there is no such axis.
-            ValueError: as for `Axis.move`; axes named before that one are under way.
+            KeyError: there is no such axis; none moves.
+            ValueError: as for `Axis.move`; none moves.
         """
+        for name, target in targets.items():
+            self.axes[name].check(target)
         tick = self._begin_change()
         return max(self.axes[name].move(target, tick) for name, target in targets.items())
 
     def attach(self, box: Box) -> None:
-        """Surround a box."""
+        """Surround a box.
+
+        Raises:
+            ValueError: the box has not an output that somebody observes, or no end for a fibre.
+        """
+        for block, number in self._observers:
+            box.output_observed(block, number)
         self._box = box
         for source, target in self._fibres:
             box.fibre_laid(source, target)
@@ -329,8 +252,11 @@ class World:
             tick: at which it changes; the next one, at once, if not given.
 
         Raises:
-            ValueError: the tick is over, or the box has no such input.
+            ValueError: the tick is over, the level is another number, or the box has no such
+                input.
         """
+        if level not in {0, 1}:
+            raise ValueError(f"the level on {block}{number} is 0 or 1, not {level!r}")
         if self._box:
             self._box.level_driven(block, number, level, tick)
         self._levels[block, number] = level
@@ -340,7 +266,13 @@ class World:
         return self._levels.get((block, number), 0)
 
     def observe(self, block: str, number: int, observer: Observer) -> None:
-        """Be called whenever an output of the box changes, as ``("TTLOUT", 1, ...)``."""
+        """Be called whenever an output of the box changes, as ``("TTLOUT", 1, ...)``.
+
+        Raises:
+            ValueError: the box has no such output.
+        """
+        if self._box:
+            self._box.output_observed(block, number)
         self._observers.setdefault((block, number), []).append(observer)
 
     def observed(self, block: str, number: int) -> bool:

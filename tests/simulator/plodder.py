@@ -150,7 +150,13 @@ class Plodder:
     def fibre_laid(self, source: tuple[str, int], target: tuple[str, int]) -> None:
         raise AssertionError(f"no fibre is laid here: {source} to {target}")
 
+    def encoder_cabled(self, number: int, output: int) -> None:
+        raise AssertionError(f"no encoder cable is laid here: OUTENC{output} to INENC{number}")
+
     def encoder_plugged(self, number: int, track: Track) -> None:
+        """Do nothing: nobody does."""
+
+    def output_observed(self, block: str, number: int) -> None:
         """Do nothing: nobody does."""
 
     def wake_at(self, tick: int) -> None:

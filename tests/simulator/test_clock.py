@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from panda_simulator.clock import FreeRunningClock, RealTimeClock, SteppedClock
@@ -41,9 +43,10 @@ def test_a_clock_that_falls_back_goes_on_from_there():
     assert clock.now() == pytest.approx(125_001_000, abs=2)
 
 
-def test_a_clock_needs_a_positive_speed():
-    with pytest.raises(ValueError, match="positive"):
-        RealTimeClock(0.0)
+@pytest.mark.parametrize("speed", [0.0, -1.0, 1.1e6, math.inf, math.nan])
+def test_a_clock_needs_a_speed_that_can_be(speed):
+    with pytest.raises(ValueError, match="it has to be above 0, and at most"):
+        RealTimeClock(speed)
 
 
 def test_a_stepped_clock_stands_until_it_is_set():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncGenerator
 
@@ -236,3 +238,38 @@ async def test_a_simulator_that_is_started_twice_goes_on_serving():
             await simulator.start()
         async with peers(simulator.control_port) as [client]:
             assert await client.ask("*ECHO hello?") == "OK =hello"
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"hardware": "blcoks"}, "no hardware 'blcoks': choose one of blocks, echo, firehose"),
+        ({"control_port": -1}, "no port -1: they are 0 to 65535"),
+        ({"bench_port": 65536}, "no port 65536"),
+        ({"speed": 1e9}, r"speed 1e\+09: it has to be above 0, and at most 1e\+06"),
+        ({"speed": "fast"}, "speed 'fast': it is a number, 'free' or 'stepped'"),
+    ],
+)
+def test_an_option_that_cannot_be_is_refused_before_anything_listens(options, reason):
+    with pytest.raises(ValueError, match=reason):
+        Simulator(**options)
+
+
+async def test_stepped_time_comes_to_whole_ticks_of_the_future():
+    async with Simulator(speed="stepped") as simulator:
+        await simulator.run_until(1000)
+        assert simulator.tick == 1000
+        with pytest.raises(TypeError, match="float"):
+            await simulator.run_until(1000.5)  # pyright: ignore[reportArgumentType]
+        with pytest.raises(ValueError, match="cannot run until tick 999: it is 1000 already"):
+            await simulator.run_until(999)
+        assert simulator.tick == 1000
+
+
+def test_a_motor_comes_with_the_simulator_and_is_not_loaded_unless_used():
+    code = (
+        "import sys, panda_simulator as p\n"
+        "assert 'ophyd_async' not in sys.modules\n"
+        "assert p.SimMotor.__module__ == 'panda_simulator.motor'\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603

@@ -154,5 +154,5 @@ def _status(*arguments: str):
 
 def test_a_speed_that_is_none_stops_with_one_line(capsys):
     assert _status("serve", "--speed", "fast") == 1
-    expected = "--speed fast: it is a number, free or stepped"
+    expected = "speed 'fast': it is a number, 'free' or 'stepped'"
     assert capsys.readouterr().err == f"panda-simulator: {expected}\n"

@@ -58,6 +58,8 @@ async def test_an_encoder_can_be_made_coarse_and_noisy(answer):
         ("move x 1 speed=3", "'speed=3' is none of velocity=, acceleration="),
         ("move x 1 velocity=-1", "have to be positive"),
         ("place x", "position is a number, not ''"),
+        ("place x 1e300", "position 1e+300 is outside"),
+        ("cable TTLOUT99 TTLIN1", "this box has no output TTLOUT99"),
         ("drive TTLIN1 high", "the level is 0 or 1"),
         ("level TTL", "'TTL' is no connector"),
         ("level", "is no connector"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +12,8 @@ from panda_simulator.clock import SteppedClock
 from panda_simulator.encoders import Coarse, Encoder, Noisy
 from panda_simulator.motion import ONE, Motion, moving, stopping, to_fixed, to_float
 from panda_simulator.world import Axis, World
+
+from .conftest import Bench
 
 SECOND = 125_000_000
 
@@ -56,7 +60,18 @@ def test_a_target_outside_the_limits_is_refused():
         fast_axis().move(2000.0)
 
 
-@pytest.mark.parametrize(("velocity", "acceleration"), [(0.0, 1.0), (1.0, -1.0)])
+@pytest.mark.parametrize("position", [2000.0, -1000.1, 1e300, math.inf, math.nan])
+def test_a_position_outside_the_limits_is_no_place_to_be(position):
+    axis = fast_axis()
+    with pytest.raises(ValueError, match=r"axis x: position .* is outside"):
+        axis.place(position)
+    assert axis.position() == 0.0
+
+
+@pytest.mark.parametrize(
+    ("velocity", "acceleration"),
+    [(0.0, 1.0), (1.0, -1.0), (math.nan, 1.0), (1.0, math.inf)],
+)
 def test_an_axis_that_cannot_move_says_why(velocity, acceleration):
     with pytest.raises(ValueError, match="have to be positive"):
         fast_axis(velocity=velocity, acceleration=acceleration).move(1.0)
@@ -138,6 +153,13 @@ def test_the_standard_world_has_four_axes_on_the_encoder_inputs():
     assert not world.axes["x"].moving()
 
 
+def test_axes_that_cannot_all_move_stay_where_they_are():
+    world = World(SteppedClock())
+    with pytest.raises(ValueError, match="axis y: target"):
+        world.move({"x": 1.0, "y": 1e9})
+    assert not world.axes["x"].moving(10)
+
+
 def test_levels_are_kept_and_observed_without_a_box():
     world = World(SteppedClock())
     seen: list[tuple[int, int]] = []
@@ -207,6 +229,45 @@ def test_a_cable_brings_an_output_to_an_input_a_tick_later(bench):
     bench.run(1)
     assert bench.bit("TTLIN5.VAL")
     assert bench.world.level("TTLIN", 5) == 1
+
+
+def test_an_input_follows_the_cable_that_was_laid_last(bench):
+    bench.world.cable("TTLOUT1", "TTLIN5")
+    bench.world.cable("TTLOUT2", "TTLIN5")
+    bench.set("TTLOUT", 1, VAL="BITS1.OUTA")
+    bench.set("TTLOUT", 2, VAL="BITS1.OUTB")
+    bench.set("BITS", A=1)
+    bench.run(5)
+    assert not bench.bit("TTLIN5.VAL")
+    bench.set("BITS", B=1)
+    bench.run(5)
+    assert bench.bit("TTLIN5.VAL")
+
+
+def test_what_the_box_has_no_connector_for_is_refused(bench):
+    world = bench.world
+    for attempt, reason in (
+        (lambda: world.observe("TTLOUT", 99, print), "no output TTLOUT99"),
+        (lambda: world.cable("TTLOUT99", "TTLIN1"), "no output TTLOUT99"),
+        (lambda: world.cable("PULSE1", "TTLIN1"), "no output PULSE1"),
+        (lambda: world.cable("TTLOUT1", "TTLIN99"), "no input TTLIN99"),
+        (lambda: world.drive("TTLIN", 1, 2), "the level on TTLIN1 is 0 or 1, not 2"),
+    ):
+        with pytest.raises(ValueError, match=reason):
+            attempt()
+
+
+def test_a_box_is_not_surrounded_by_what_it_has_no_output_for():
+    world = World(SteppedClock())
+    world.observe("TTLOUT", 99, print)
+    with pytest.raises(ValueError, match="no output TTLOUT99"):
+        world.attach(Bench().fabric)
+
+
+@pytest.mark.parametrize(("gain", "offset"), [(math.nan, 0.0), (math.inf, 0.0), (1.0, math.inf)])
+def test_an_encoder_that_is_not_finite_is_refused(gain, offset):
+    with pytest.raises(ValueError, match="both have to be finite"):
+        Encoder(fast_axis().motion, gain, offset)
 
 
 def test_a_name_that_is_no_connector_is_refused():

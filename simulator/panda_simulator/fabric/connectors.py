@@ -21,11 +21,18 @@ class Connectors:
         """Block and number of a connector to its instance and register."""
         self.registers: set[tuple[Instance, str]] = set()
         """Registers that are connectors, and no inputs that follow a bus."""
+        self.outputs: set[tuple[str, int]] = set()
+        """Block and number of each connector that is driven."""
         for instance in instances:
             if isinstance(instance.behaviour, InputPort):
                 for number, name in self._numbered(instance, instance.behaviour):
                     self.inputs[instance.block, number] = instance, name
                     self.registers.add((instance, name))
+            elif isinstance(instance.behaviour, OutputPort):
+                self.outputs.update(
+                    (instance.block, number)
+                    for number, _ in self._numbered(instance, instance.behaviour)
+                )
 
     @staticmethod
     def _numbered(instance: Instance, port: InputPort | OutputPort) -> Iterable[tuple[int, str]]:

@@ -294,6 +294,11 @@ class Fabric:
         self._engine.cables.lay(source, target, tick)
         self.encoder_changed(number, tick)
 
+    def output_observed(self, block: str, number: int) -> None:
+        """Tell of an output from now on (world.Box.output_observed)."""
+        if (block, number) not in self._engine.connectors.outputs:
+            raise ValueError(f"this box has no output {block}{number}")
+
     def level_driven(self, block: str, number: int, level: int, tick: int | None = None) -> None:
         """Drive an input, at a tick of its own or a given one (world.Box.level_driven)."""
         connector = self._engine.connectors.inputs.get((block, number))

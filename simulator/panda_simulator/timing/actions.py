@@ -198,7 +198,7 @@ class Actor:
             raise ValueError(f"the encoder on INENC{number} is not exact")  # noqa: TRY004
         if not _COUNT.fullmatch(text.strip()):
             raise ValueError(f"{text!r} is no count")
-        world.axes[self._owners[number]].place(encoder.position(int(text)))
+        world.axes[self._owners[number]].jump(encoder.position(int(text)))
 
     def _refused(self, action: Action, reason: str) -> ScriptError:
         return ScriptError(action.value.path, action.line, f"{action.name}: {reason}")

@@ -51,6 +51,7 @@ class _Player:
         self._zero = 0
         self._before: dict[str, str] = {}
         self._bench = self._make_bench()
+        self._lay_cables()
         self._actor = Actor(self._bench, encoder_owners(script.axes))
         self._recording = self._record()
 
@@ -78,15 +79,17 @@ class _Player:
     def _world(self, clock: Clock) -> World:
         script = self._script
         try:
-            world = make_world(clock, script.axes)
+            return make_world(clock, script.axes)
         except ValueError as problem:
             raise ScriptError(script.path, script.axes[0].line, str(problem)) from None
-        for cable in script.cables:
+
+    def _lay_cables(self) -> None:
+        """Lay the cables of the script, to a box that says if it has no such connector."""
+        for cable in self._script.cables:
             try:
-                world.cable(cable.output, cable.target)
+                self._bench.world.cable(cable.output, cable.target)
             except ValueError as problem:
-                raise ScriptError(script.path, cable.line, f"cable: {problem}") from None
-        return world
+                raise ScriptError(self._script.path, cable.line, f"cable: {problem}") from None
 
     def _record(self) -> Recording:
         recording = Recording(self._bench.box, self._bench.world, ())
