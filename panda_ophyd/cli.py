@@ -242,6 +242,15 @@ async def _capture(address: PandaAddress, path: Path, order: Order) -> CaptureRe
         )
 
 
+def _check_rows(path: Path, result: CaptureResult) -> None:
+    """Refuse to call a success what nobody can have wanted."""
+    if not result.rows:
+        raise Failure(
+            f"{path}: the acquisition ended {result.reason}, but it has no rows: nothing triggered"
+            " PCAP while it was enabled; look at PCAP.ENABLE, PCAP.GATE and PCAP.TRIG"
+        )
+
+
 @app.command()
 def capture(
     host: Host,
@@ -297,6 +306,7 @@ def capture(
         target = path.with_name(f"{path.stem}.{time.time_ns()}{path.suffix}") if replaced else path
         try:
             result = await _capture(address, target, order)
+            _check_rows(target, result)
         except BaseException:
             if replaced and target.exists():
                 err.print(f"{path} is as it was; what was captured is in {target}")

@@ -151,3 +151,19 @@ def test_capture_writes_an_acquisition_and_reports_it(simulated, tmp_path):
     again = run.invoke(app, ["capture", simulated.address, str(path), "--arm", "--rows", "3"])
     assert again.exit_code == 1
     assert "exists" in again.stderr
+
+
+def test_a_capture_without_a_row_is_no_success(tmp_path):
+    with serve_in_thread() as box:
+        for line in ("PCAP.ENABLE=ONE", "PCAP.TRIG=TTLIN1.VAL", "PCAP.TS_TRIG.CAPTURE=Value"):
+            assert box.call(box._server.command, line) == "OK\n"
+        old = tmp_path / "old.h5"
+        old.write_bytes(b"precious")
+        command = ["capture", box.address, str(old), "--arm", "--seconds", "0.2", "--overwrite"]
+        result = run.invoke(app, command)
+    assert result.exit_code == 1
+    assert "it has no rows: nothing triggered PCAP while it was enabled" in result.stderr
+    # an empty file takes the place of no other
+    assert old.read_bytes() == b"precious"
+    (empty,) = (path for path in tmp_path.iterdir() if path != old)
+    assert run.invoke(app, ["check", str(empty)]).exit_code == 0

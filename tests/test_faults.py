@@ -155,7 +155,7 @@ CAPTURED = [
     ("end-reason:reason=driver-data-overrun,sample=120", "'Driver data overrun' after 120"),
     ("end-reason:reason=dma-data-error,sample=120", "'DMA data error' after 120 samples"),
     ("end-reason:reason=unexpected-completion-error,sample=120", "'Unexpected completion"),
-    ("no-start", None),
+    ("no-start", "it has no rows: nothing triggered PCAP"),
     # the control connection
     ("refuse:port=control,seconds=60", "connection refused"),
     ("never-answer:port=control", "no answer to *IDN?"),
