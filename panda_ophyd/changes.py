@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from panda_ophyd.change_lines import parse_line
-from panda_ophyd.client import PandaClient
+from panda_ophyd.client import PandaClient, answered
+from panda_ophyd.errors import PandaConnectionError, PandaTimeoutError
 
 __all__ = ["Change", "ChangeError", "ChangePoller", "parse_line"]
 
@@ -84,6 +85,8 @@ class ChangePoller:
         self._warned: set[str] = set()
         self._expected_until = 0.0
         self._wake = asyncio.Event()
+        self.attentive = False
+        """Poll at the normal period though nobody subscribes: a loss must not go unnoticed."""
 
     @property
     def values(self) -> Mapping[str, str | ChangeError]:
@@ -111,8 +114,7 @@ class ChangePoller:
 
         Raises:
             CommandError: the server refused.
-            PandaConnectionError: the connection was lost.
-            PandaTimeoutError: the server did not answer in time.
+            PandaConnectionError: the connection was lost, or the server did not answer in time.
             ProtocolError: the reply was none.
         """
         await self._poll()
@@ -160,9 +162,8 @@ class ChangePoller:
 
         Raises:
             CommandError: the server refused.
-            PandaConnectionError: the connection was lost.
-            PandaTimeoutError: the server did not answer in time; the changes in that
-                reply are lost, so this connection is of no more use.
+            PandaConnectionError: the connection was lost, or the server did not answer in
+                time; the changes in that reply are lost, so it is of no more use.
             ProtocolError: a reply was none.
         """
         while True:
@@ -181,10 +182,17 @@ class ChangePoller:
     def _period(self) -> float:
         if time.monotonic() < self._expected_until:
             return self._fast_period
-        return self._normal_period if self._subscribers else self._idle_period
+        awake = self._subscribers or self.attentive
+        return self._normal_period if awake else self._idle_period
 
     async def _poll(self) -> None:
-        lines = await self._client.query_lines("*CHANGES")
+        try:
+            lines = await answered(self._client.query_lines("*CHANGES"), self._client.address)
+        except PandaTimeoutError as silence:
+            # Whose changes those were nobody will know
+            raise PandaConnectionError(
+                f"{self._client.where}: no answer to *CHANGES?, so what changed is not known"
+            ) from silence
         timestamp = time.time()
         changes: list[Change] = []
         for line in lines:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
@@ -29,6 +30,7 @@ from panda_ophyd.channels import (
     info_of,
 )
 from panda_ophyd.datablock import DataBlockState
+from panda_ophyd.datatypes import kind_of
 from panda_ophyd.fields import Access, BlockInfo, BoxInfo, Codec, SignalSpec, block_signals
 from panda_ophyd.session import PandaSession
 
@@ -48,10 +50,16 @@ TIME_UNITS = tuple(str(unit.value) for unit in PandaTimeUnits)
 
 @dataclass(frozen=True)
 class Child:
-    """One signal or command to be made, and where its value lives."""
+    """One signal or command to be made, and where its value lives.
+
+    Attributes:
+        declared: the channel in place of that, of the type a signal was declared with, where
+            the box does not say what the value is; None where it does.
+    """
 
     access: Access
     channel: Channel | CommandChannel
+    declared: Callable[[type[Any]], Channel] | None = None
 
 
 def known_datatype(spec: SignalSpec) -> type[Any] | None:
@@ -138,6 +146,22 @@ class AbsentChannel(OfflineChannel):
         raise NotConnectedError(msg)
 
 
+class PuzzlingChannel(OfflineChannel):
+    """A signal that was type-hinted, of a field that this driver cannot make sense of.
+
+    Firmware that is newer than the driver must not stop a connect; using the field says so.
+    """
+
+    def __init__(self, source: str, declared: type[Any], problem: str) -> None:
+        super().__init__(source, ChannelInfo(kind_of(declared), datatype=declared))
+        self._problem = problem
+
+    @override
+    async def get(self) -> Any:
+        msg = f"{self.source} cannot be used: {self._problem}; a newer driver may know it"
+        raise NotConnectedError(msg)
+
+
 class BoxChildren:
     """The signals of every block instance of one box.
 
@@ -165,19 +189,25 @@ class BoxChildren:
         info = ChannelInfo(kind=str, description=description)
         return SoftChannel(f"{self._root}/{name}", info, value, writable=False)
 
-    def _field(self, spec: SignalSpec) -> Channel | CommandChannel:
-        session = self._session
+    def _field(self, spec: SignalSpec, problem: str) -> Child:
+        session, source = self._session, f"{self._root}/{spec.target}"
         if session is None:
-            source = f"{self._root}/{spec.target}"
-            return OfflineChannel(source, info_of(spec, known_datatype(spec)))
+            return Child(spec.access, OfflineChannel(source, info_of(spec, known_datatype(spec))))
         if spec.access is Access.X and spec.layout is not None:
-            return ClearTableChannel(session, spec.target)
+            return Child(spec.access, ClearTableChannel(session, spec.target))
         in_error = spec.reported and isinstance(session.poller.values.get(spec.target), ChangeError)
         if in_error:
             logger.warning(
                 "%s/%s: the server cannot read it; it is shown as text", self._root, spec.target
             )
-        return FieldChannel(session, spec, datatype=known_datatype(spec), in_error=in_error)
+        known = known_datatype(spec)
+        channel = FieldChannel(session, spec, datatype=known, in_error=in_error)
+        declared: Callable[[type[Any]], Channel] | None = None
+        if problem:
+            declared = partial(_puzzling, source, problem)
+        elif in_error:  # which may pass, and until then reading says it
+            declared = partial(_as_declared, FieldChannel(session, spec, datatype=known))
+        return Child(spec.access, channel, declared)
 
     def _label(self, block: BlockInfo, number: int) -> Child:
         key = f"LABEL_{block.name}{number}"
@@ -206,8 +236,9 @@ class BoxChildren:
     def instance(self, block: BlockInfo, number: int) -> dict[str, Child]:
         """Return the signals of one block instance by name."""
         children: dict[str, Child] = {"label": self._label(block, number)}
+        problems = {field.name: field.problem for field in block.fields}
         for spec in block_signals(self.box, block, number):
-            children[spec.name] = Child(spec.access, self._field(spec))
+            children[spec.name] = self._field(spec, problems.get(_field_of(spec), ""))
             own_capture = f"{block.reported(number)}.{_field_of(spec)}.CAPTURE"
             if spec.name.endswith(CAPTURE_SUFFIX) and spec.target == own_capture:
                 name = spec.name.removesuffix(CAPTURE_SUFFIX) + DATASET_SUFFIX
@@ -238,6 +269,14 @@ class BoxChildren:
             )
             for name, channel in self._data.channels.items()
         }
+
+
+def _puzzling(source: str, problem: str, declared: type[Any]) -> Channel:
+    return PuzzlingChannel(source, declared, problem)
+
+
+def _as_declared(channel: Channel, declared: type[Any]) -> Channel:  # noqa: ARG001  it is that
+    return channel
 
 
 def _field_of(spec: SignalSpec) -> str:

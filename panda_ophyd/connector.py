@@ -149,9 +149,17 @@ class NodeConnector(DeviceConnector):
                         free_attribute(device, name), SIGNAL_TYPES[child.access]
                     )
                 type_name = f"{title}{name.title()}".replace("_", "")
-                self._signals[name].bind(cast("Channel", child.channel), type_name)
+                self._bind(self._signals[name], child, type_name)
         if complete:
             self.mark_absent(device, where, children)
+
+    def _bind(self, backend: PandaSignalBackend[Any], child: Child, type_name: str) -> None:
+        channel = cast("Channel", child.channel)
+        declared = backend.declared
+        if child.declared is not None and declared is not None and kind_of(declared) is not str:
+            logger.warning("%s is not the %s it was declared as", channel.source, declared)
+            channel = child.declared(declared)
+        backend.bind(channel, type_name)
 
     def mark_absent(self, device: Device, where: str, names: Collection[str] = ()) -> None:
         """Give every signal that the box has not (or has no more) a channel that says so.

@@ -202,11 +202,13 @@ class DataBlockState(DataSignals):
 
     def accepted(self) -> None:
         """Note that PCAP was armed: the open file will get an acquisition."""
+        self._session.poller.attentive = True
         if self.flight is not None:
             self.flight.accepted()
 
     def stopping(self) -> None:
         """Note that this program is going to disarm: what ends now ends as it should."""
+        self._session.poller.attentive = False
         if self.flight is not None:
             self.flight.phase = Phase.STOPPED
 

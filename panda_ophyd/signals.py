@@ -65,6 +65,11 @@ class PandaSignalBackend(SignalBackend[SignalDatatypeT]):
             self._listen()
 
     @property
+    def declared(self) -> type[SignalDatatypeT] | None:
+        """The type of the annotation, None if the box decides."""
+        return self._declared
+
+    @property
     def bound(self) -> bool:
         """Whether the backend knows where its value lives."""
         return self._channel is not None

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panda_ophyd.changes import Change, ChangeError, ChangePoller, parse_line
-from panda_ophyd.client import PandaClient
+from panda_ophyd.client import PandaAddress, PandaClient
 from panda_ophyd.errors import CommandError, PandaConnectionError
 
 NEVER = 3600.0
@@ -58,6 +58,9 @@ def test_garbage_is_read_or_refused_but_never_raises(line):
 
 class ScriptedClient:
     """A client whose `*CHANGES?` replies are a list, then empty; each poll is announced."""
+
+    address = PandaAddress("127.0.0.1")
+    where = "127.0.0.1:8888"
 
     def __init__(self, *replies):
         self.replies = list(replies)

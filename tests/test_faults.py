@@ -339,9 +339,22 @@ async def test_a_slow_reply_that_comes_at_last_is_not_taken_for_the_next(simulat
 async def test_after_a_lost_reply_no_answer_is_given_to_the_wrong_question(simulator):
     async with PandaClient(simulator.address, timeout=0.2) as client:
         simulator.faults.inject("lost-reply", command="*ECHO 1?")
-        for number in range(1, 6):
+        with pytest.raises(PandaTimeoutError):
+            await client.query("*ECHO 1")
+        for number in range(2, 6):
+            assert await client.query(f"*ECHO {number}") == str(number)
+
+
+async def test_after_many_lost_replies_pipelined_questions_are_answered(simulator):
+    async with PandaClient(simulator.address, timeout=0.3) as client:
+        simulator.faults.inject("lost-reply", command="*ECHO 1?", times=3)
+        for _ in range(3):
             with pytest.raises(PandaTimeoutError):
-                await client.query(f"*ECHO {number}")
+                await client.query("*ECHO 1")
+        asked = [client.query(f"*ECHO {number}") for number in range(20)]
+        assert await asyncio.gather(*asked) == [str(number) for number in range(20)]
+        await client.assign("PULSE1.PULSES", "3")
+        assert await client.query("PULSE1.PULSES") == "3"
 
 
 # The device
@@ -563,3 +576,27 @@ async def test_a_device_sees_the_box_go_and_finds_it_as_it_came_back(
     file = File(tmp_path / "scan.h5")
     assert file.complete
     assert file.consecutive
+
+
+async def test_a_declared_field_that_nobody_understands_does_not_stop_a_connect(
+    simulator, counting_panda
+):
+    simulator.faults.inject_text("unknown-class:field=PCOMP.START")
+    await counting_panda.connect()
+    with pytest.raises(NotConnectedError, match=r"PCOMP1\.START cannot be used: this driver does"):
+        await counting_panda.pcomp[1].start.get_value()
+    with pytest.raises(NotConnectedError, match=r"PCOMP1\.START cannot be used"):
+        await counting_panda.pcomp[1].start.set(3)
+    assert await counting_panda.pcomp[1].step.get_value() == 0
+    await fly(counting_panda)
+
+
+async def test_a_declared_field_in_error_raises_until_it_recovers(simulator, counting_panda):
+    fault = simulator.faults.inject("field-error", field="PULSE1.DELAY", error="I/O error")
+    await counting_panda.connect()
+    with pytest.raises(CommandError, match=r"PULSE1\.DELAY\? refused by the PandA: I/O error"):
+        await counting_panda.pulse[1].delay.get_value()
+    fault.clear()
+    assert await counting_panda.pulse[1].delay.get_value() == 0
+    await counting_panda.pulse[1].delay.set(0.5)
+    assert await counting_panda.pulse[1].delay.get_value() == 0.5

@@ -3,12 +3,17 @@
 The whole theory: the server answers in order, so a FIFO of slots is all the matching there is.
 Write, append the slot, only then await. A caller that gives up leaves its slot in place, deaf,
 to eat the reply that still comes; without it every later answer would be off by one.
+
+A reply that never comes would make deaf slots eat the replies of others for ever. So when one
+in front is overdue, a question goes ahead of the next one whose answer nothing else can be:
+its echo says that all before it was answered, or never will be.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +21,17 @@ from dataclasses import dataclass, field
 from typing_extensions import override
 
 from panda_ophyd.client.wire import Wire
-from panda_ophyd.control import Err, Lines, Query, Reply, ReplyParser, Request, encode, first_line
+from panda_ophyd.control import (
+    Err,
+    Lines,
+    Ok,
+    Query,
+    Reply,
+    ReplyParser,
+    Request,
+    encode,
+    first_line,
+)
 from panda_ophyd.errors import PandaConnectionError, PandaTimeoutError, ProtocolError
 
 WRITE_BUFFER_BYTES = 1024 * 1024
@@ -32,6 +47,8 @@ class _Slot:
 
     requests: Sequence[Request]
     future: asyncio.Future[list[Reply]]
+    echo: str = ""
+    overdue: bool = False
     replies: list[Reply] = field(default_factory=list[Reply])
 
     @property
@@ -56,6 +73,9 @@ class ControlWire(Wire):
         self.on_lost: Callable[[Exception], None] | None = None
         self._parser = ReplyParser()
         self._slots: deque[_Slot] = deque()
+        self._echoes: set[str] = set()
+        self._asked_echoes = 0
+        self._token = secrets.token_hex(4)
         self._writable = asyncio.Event()
         self._writable.set()
 
@@ -80,16 +100,44 @@ class ControlWire(Wire):
                 await self._writable.wait()
                 if self.lost:
                     raise self._loss_of(slot)
+                self.transport.write(self._probe() + data)
                 self._slots.append(slot)
-                self.transport.write(data)
                 self.round_trips += 1
                 _log.debug("%s > %.200r", self.where, data)
                 return await slot.future
+        except PandaTimeoutError:  # which tells more
+            raise
         except TimeoutError as error:
+            slot.overdue = True
             raise PandaTimeoutError(
                 f"{self.where}: {_name(slot)} not answered within {timeout:g} s"
                 f" ({len(slot.replies)} replies came); the connection stays open"
             ) from error
+
+    def _probe(self) -> bytes:
+        """Return the question that goes ahead, with a slot for its answer; empty if none need."""
+        if self._echoes or not self._slots or not self._slots[0].overdue:
+            return b""
+        self._asked_echoes += 1
+        echo = f"panda-ophyd {self._token} {self._asked_echoes}"
+        slot = _Slot([Query(f"*ECHO {echo}")], asyncio.get_running_loop().create_future(), echo)
+        slot.future.cancel()  # nobody waits for it
+        self._slots.append(slot)
+        self._echoes.add(echo)
+        return encode(slot.requests[0])
+
+    def _skip_to(self, echo: str) -> None:
+        """Give up the slots in front of an echo: their replies are lost."""
+        while self._slots and self._slots[0].echo != echo:
+            slot = self._slots.popleft()
+            _log.warning("%s: the reply to %s is lost", self.where, _name(slot))
+            if not slot.future.done():
+                slot.future.set_exception(
+                    PandaTimeoutError(
+                        f"{self.where}: the reply to {_name(slot)} is lost, as a later one came"
+                    )
+                )
+        self._echoes.discard(echo)
 
     @override
     async def close(self) -> None:
@@ -122,11 +170,16 @@ class ControlWire(Wire):
     def _deliver(self, replies: list[Reply]) -> None:
         at = 0
         while at < len(replies):
+            first = replies[at]
+            if isinstance(first, Ok) and first.value in self._echoes:
+                self._skip_to(first.value)
             if not self._slots:
                 raise ProtocolError(f"an answer without a question, {replies[at]}")
             slot = self._slots[0]
             known = len(slot.replies)
             for reply in replies[at : at + slot.missing]:
+                if isinstance(reply, Ok) and reply.value in self._echoes and not slot.echo:
+                    break
                 request = slot.requests[len(slot.replies)]
                 if not _fits(request, reply):
                     raise ProtocolError(f"{reply} cannot be the answer to {first_line(request)}")

@@ -26,6 +26,12 @@ class Peer:
         await self.expect(b"*IDN?\n")
         await self.say(IDN)
 
+    async def echo(self) -> None:
+        """Answer what is asked to find out which replies are lost."""
+        line = await self.reader.readline()
+        assert line.startswith(b"*ECHO ")
+        await self.say(b"OK =" + line[len(b"*ECHO ") : -len(b"?\n")] + b"\n")
+
     async def expect(self, wire: bytes) -> None:
         assert await self.reader.readexactly(len(wire)) == wire
 

@@ -60,6 +60,7 @@ async def test_the_reply_after_a_timeout_is_eaten_and_the_connection_lives_on(se
         await peer.reader.readline()
         await answer.wait()
         await peer.say(b"OK =late\n")
+        await peer.echo()
         await peer.reader.readline()
         await peer.say(b"OK =mine\n")
         await peer.stay()
@@ -71,6 +72,27 @@ async def test_the_reply_after_a_timeout_is_eaten_and_the_connection_lives_on(se
         assert client.connected
         answer.set()
         assert await client.query("B") == "mine"
+
+
+async def test_a_reply_that_never_comes_is_not_waited_for_by_those_after_it(serve) -> None:
+    async def session(peer) -> None:
+        await peer.identify()
+        await peer.reader.readline()
+        await peer.reader.readline()
+        await peer.echo()
+        await peer.say(b"OK =other\n")
+        await peer.say(b"OK =mine\n")
+        await peer.stay()
+
+    async with PandaClient(await serve(session)) as client:
+        impatient = asyncio.create_task(client.request(Query("A"), timeout=0.01))
+        patient = asyncio.create_task(client.query("B"))
+        with pytest.raises(PandaTimeoutError, match=r"A\? not answered"):
+            await impatient
+        last = [asyncio.create_task(client.query(name)) for name in "CD"]
+        with pytest.raises(PandaTimeoutError, match=r"the reply to B\? is lost, as a later one"):
+            await patient
+        assert [await task for task in last] == ["other", "mine"]
 
 
 # Dying
