@@ -156,8 +156,10 @@ def serve(
 def _failure(error: Exception) -> typer.Exit:
     """Say what is wrong in one line, and return what ends the command."""
     text = str(error)
-    if isinstance(error, OSError) and error.strerror and error.filename is None:
-        text = error.strerror  # without a number that says nothing more
+    if isinstance(error, OSError) and error.strerror:
+        # without a number that says nothing more
+        named = error.filename is not None
+        text = f"{error.filename}: {error.strerror}" if named else error.strerror
     typer.echo(f"panda-simulator: {text}", err=True)
     return typer.Exit(1)
 

@@ -658,6 +658,10 @@ GOOD = "show: [PULSE1.OUT]\nuntil: 50\n"
          "line 3: cable: 'b' is no connector: name it like TTLIN3"),
         (GOOD + "cables: [TTLOUT1 to TTLIN2, TTLOUT99 to TTLIN2]\n",
          "line 3: cable: this box has no output TTLOUT99"),
+        (GOOD + "stimuli:\n- {at: 3, TTLIN1.VAL: 1}\n- {at: 3, TTLIN1.VAL: 0}\n",
+         "line 5: TTLIN1.VAL: tick 3 is taken: line 4 drives it until tick 4"),
+        (GOOD + "stimuli:\n- {at: 3, every: 4, TTLIN1.VAL: pulse 5}\n",
+         "line 4: TTLIN1.VAL: tick 7 is taken: line 4 drives it until tick 8"),
         (GOOD + "cables: [TTLOUT1 to TTLIN99]\n",
          "line 3: cable: this box has no input TTLIN99"),
         (GOOD + "set:\n  SEQ1.TABLE: [{TIM1: 5}]\n",
@@ -776,3 +780,24 @@ def test_a_recording_becomes_a_diagram_without_a_script():
         diagram.edges("BITS.OUTB")
     with pytest.raises(ValueError, match="nothing to draw from tick 40 to tick 30"):
         diagram.window(40)
+
+
+def test_what_changes_too_often_to_be_drawn_is_refused_before_memory_is_full(monkeypatch):
+    monkeypatch.setattr("panda_simulator.timing.recorder.MOST_EDGES", 10)
+    box = SteppedBox()
+    box.set("CLOCK1.PERIOD.RAW", "2")
+    _ = Recording(box.box, box.world, ["CLOCK1.OUT"])
+    box.set("CLOCK1.ENABLE", "ONE")
+    with pytest.raises(ValueError, match="a signal has more than 10 edges until tick"):
+        box.run(20)
+
+
+def test_two_pulses_that_touch_are_one():
+    diagram = played("""
+stimuli:
+- {at: 3, TTLIN1.VAL: pulse 2}
+- {at: 5, TTLIN1.VAL: pulse 2}
+show: [TTLIN1.VAL]
+until: 20
+""")
+    assert diagram.edges("TTLIN1.VAL").pairs() == [(3, 1), (7, 0)]

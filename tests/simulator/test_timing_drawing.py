@@ -358,9 +358,13 @@ def test_what_goes_wrong_is_one_line(capsys, script, tmp_path, monkeypatch):
     broken.write_text("show: [PULSE1.OUT]\nuntil: 5\nset:\n  PULSE1.WIDHT: 1\n")
     cases = {
         (str(broken),): f"{broken}, line 4: PULSE1.WIDHT: No such field",
-        (str(tmp_path / "none.yaml"),): "[Errno 2] No such file or directory",
+        (str(tmp_path / "none.yaml"),): f"{tmp_path}/none.yaml: No such file or directory",
         (str(script), "-o", "a.gif"): "a.gif: the suffix of a picture is one of",
-        (str(script), "-o", f"{tmp_path}/no/a.svg"): "[Errno 2] No such file or directory",
+        (
+            str(script),
+            "-o",
+            f"{tmp_path}/no/a.svg",
+        ): f"{tmp_path}/no/a.svg: No such file or directory",
         (str(script), "--from", "30"): "there is nothing to draw from tick 30 to tick 24",
         (str(script), "--to", "soon"): "'soon' is no time",
         (str(script), str(script), "-o", "a.svg"): "one output cannot hold several diagrams",

@@ -114,8 +114,8 @@ class Actor:
         """Tell whether an action is about an axis or its encoder."""
         return bool(_AXIS.fullmatch(action.name) or _ENCODER.fullmatch(action.name))
 
-    def drive(self, action: Action, port: tuple[str, int], tick: int) -> None:
-        """Set a level, or make a pulse, at a tick to come.
+    def drive(self, action: Action, port: tuple[str, int], tick: int) -> int:
+        """Set a level, or make a pulse, at a tick to come; return the ticks that takes.
 
         Raises:
             ScriptError: it is no level.
@@ -124,17 +124,18 @@ class Actor:
         world = self._bench.world
         if text in {"0", "1"}:
             world.drive(*port, int(text), tick)
-            return
+            return 1
         pulse = _PULSE.fullmatch(text)
         if pulse is None:
             reason = f"{text!r} is no level: 0, 1 or `pulse WIDTH` expected"
             raise self._refused(action, reason)
         try:
-            width = parse_ticks(pulse[1])
+            width = max(parse_ticks(pulse[1]), 1)
         except ValueError as problem:
             raise self._refused(action, str(problem)) from None
         world.drive(*port, 1, tick)
-        world.drive(*port, 0, tick + max(width, 1))
+        world.drive(*port, 0, tick + width)
+        return width
 
     def do(self, action: Action) -> None:
         """Do anything else, at the next tick.

@@ -143,11 +143,19 @@ class _Player:
         )
 
     def _drive(self) -> None:
-        """Set all levels for their ticks, before time passes."""
+        """Set all levels for their ticks, before time passes; each input has one at a time."""
+        driven = dict[tuple[str, int], tuple[int, int]]()
         for tick, stimulus in self._occurrences():
             for action in stimulus.actions:
                 if port := self._actor.port(action):
-                    self._actor.drive(action, port, self._zero + tick)
+                    free, line = driven.get(port, (0, 0))
+                    if tick < free:
+                        reason = f"tick {tick} is taken: line {line} drives it until tick {free}"
+                        raise ScriptError(
+                            self._script.path, action.line, f"{action.name}: {reason}"
+                        )
+                    ticks = self._actor.drive(action, port, self._zero + tick)
+                    driven[port] = tick + ticks, action.line
                     self._mark(tick, action, stimulus)
 
     def _write(self) -> None:

@@ -21,6 +21,9 @@ from panda_simulator.timing.signals import Kind, Place, Signal, find_signal
 from panda_simulator.timing.tracks import AxisHistory, TrackHistory
 from panda_simulator.world import World
 
+MOST_EDGES = 5_000_000
+"""Of a signal: more would fill the memory, and nobody can see them."""
+
 
 def _ignore(*_: object) -> None:
     pass
@@ -46,6 +49,11 @@ class _Lane:
 
     def put(self, tick: int, value: float) -> None:
         if value != self._last:
+            if len(self.ticks) >= MOST_EDGES:
+                raise ValueError(
+                    f"a signal has more than {MOST_EDGES} edges until tick {tick}: "
+                    "record a shorter time, or signals that are slower"
+                )
             self._last = value
             self.ticks.append(tick)
             self.values.append(value)
