@@ -128,6 +128,23 @@ async def hdfpanda(address: PandaAddress, path: Path, samples: int) -> Figures:
     """Fly an `HDFPanda`: the whole device."""
     panda = device(address, path)
     await panda.connect()
+    return await fly(panda, samples)
+
+
+async def watched(address: PandaAddress, path: Path, samples: int) -> Figures:
+    """Fly it while somebody watches its rows, each column of them, and what comes."""
+    panda: Any = device(address, path)
+    await panda.connect()
+    live = panda.data.live
+    await live.describe()
+    live.subscribe(ignore)
+    for signal in (*below(live), panda.data.row_rate, panda.data.in_flight):
+        signal.subscribe_reading(ignore)
+    return await fly(panda, samples)
+
+
+async def fly(panda: HDFPanda, samples: int) -> Figures:
+    """Take so many rows."""
     await panda.stage()
     begun = time.perf_counter()
     await panda.prepare(
@@ -188,7 +205,10 @@ async def idle(address: PandaAddress, path: Path, _samples: int) -> Figures:
     return figures
 
 
-KINDS = {f.__name__: f for f in (floor, capture, plain, pandablocks, hdfpanda, latency, bare, idle)}
+KINDS = {
+    f.__name__: f
+    for f in (floor, capture, plain, pandablocks, hdfpanda, watched, latency, bare, idle)
+}
 
 
 def device(address: PandaAddress, path: Path) -> HDFPanda:

@@ -7,7 +7,8 @@ The stream is the same for all: 60-byte samples of 11 columns over loopback. The
 same bytes. "plain" is our `Capture` writing what ``pandablocks hdf`` writes, and no absolute
 times besides. Repeats take turns; of each figure the best and the median are shown, for the
 machine has other things to do. A box that only sends a recording comes first, so that its
-own work is no limit; then the simulator's firehose, which an `HDFPanda` can connect to.
+own work is no limit; then the simulator's firehose, which an `HDFPanda` can connect to, also
+one whose live rows and rates somebody watches.
 Files go to a temporary directory, so it is the page cache that takes them unless they are
 many; "closing" is until ours are on the disk.
 """
@@ -90,7 +91,7 @@ class Field:
     def lines(self) -> Iterator[str]:
         """Yield a line for each kind."""
         yield (
-            f"{'':<16}{'MB/s':>8}{'median':>8}{'s/GB CPU':>10}{'median':>8}"
+            f"{'':<17}{'MB/s':>8}{'median':>8}{'s/GB CPU':>10}{'median':>8}"
             f"{'max RSS':>10}{'closing':>9}{'server':>12}"
         )
         for kind in self.runs:
@@ -99,7 +100,7 @@ class Field:
             )
             rss = max(run["rss"] for run in self.runs[kind])
             yield (
-                f"{NAMES[kind]:<16}{self.size / seconds[0] / _MB:>8.0f}"
+                f"{NAMES[kind]:<17}{self.size / seconds[0] / _MB:>8.0f}"
                 f"{self.size / seconds[1] / _MB:>8.0f}"
                 f"{cpu[0] / self.size * _GB:>10.2f}{cpu[1] / self.size * _GB:>8.2f}"
                 f"{rss / _MIB:>6.0f} MiB{self.best(kind, 'closing'):>7.2f} s"
@@ -121,6 +122,7 @@ NAMES = {
     "capture": "Capture",
     "plain": "Capture plain",
     "hdfpanda": "HDFPanda",
+    "watched": "HDFPanda watched",
     "pandablocks": "pandablocks hdf",
 }
 
@@ -163,10 +165,11 @@ def throughput(directory: Path, samples: int, repeats: int) -> None:
         with client(box) as control:
             armed_with(control)
         field = Field(box, directory, samples)
-        field.run(("floor", "capture", "hdfpanda", "pandablocks"), repeats)
+        field.run(("floor", "capture", "hdfpanda", "watched", "pandablocks"), repeats)
         print(*field.lines(), sep="\n")
         for kind in ("pandablocks", "floor"):
             print(field.against("hdfpanda", kind))
+        print(field.against("watched", "hdfpanda"))
         print("files:", compare(field.path("hdfpanda"), field.path("pandablocks")), flush=True)
 
 

@@ -177,7 +177,7 @@ def test_a_reader_stops_no_writer_and_sees_right_rows(served, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["h5dump", "h5ls"])
-def test_a_tool_of_hdf5_stops_no_writer(served, tmp_path, name):
+def test_a_tool_of_hdf5_stops_no_writer(served, tmp_path, name: str):
     if not shutil.which(name):
         pytest.skip(f"{name} is not installed")
     told = watched_capture(served, tmp_path, [name])[name]
