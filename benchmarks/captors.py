@@ -138,7 +138,8 @@ async def watched(address: PandaAddress, path: Path, samples: int) -> Figures:
     live = panda.data.live
     await live.describe()
     live.subscribe(ignore)
-    for signal in (*below(live), panda.data.row_rate, panda.data.in_flight):
+    signals: list[Any] = below(live)
+    for signal in (*signals, panda.data.row_rate, panda.data.in_flight):
         signal.subscribe_reading(ignore)
     return await fly(panda, samples)
 

@@ -47,6 +47,9 @@ SOONEST_FLUSH = 0.1
 SET_BY_FLYERS = ("too-close", "link", "disk-speed")
 """Pre-flight checks whose outcome changes when a flyer writes its table."""
 
+EMPTY = "not a single row came: nothing triggered PCAP while it was enabled"
+"""What is said of a capture that ended well and has nothing; a plan may have meant it so."""
+
 
 class DataBlockState(DataSignals):
     """The channels of the `data` block and the capture behind them.
@@ -294,6 +297,9 @@ class DataBlockState(DataSignals):
             await flight.leave()
         if self._session.lost is None:  # else that is how it is doing
             self.status.show("OK")
+            if self.judged and self.judged.acquisitions and not self.judged.rows:
+                self.status.show(EMPTY)
+                logger.warning("%s: %s", self.full_file_path.value, EMPTY)
 
     def _judge(self) -> None:
         """Show what can be said by now of the file that is open."""

@@ -182,3 +182,17 @@ async def test_rows_are_kept_as_the_signals_say(panda, tmp_path):
         assert told["PCAP.TS_TRIG.Value"] == "int64"
         assert file["INENC1.VAL.Value"].compression == "gzip"
         assert file["TTLIN1.VAL"].dtype == bool
+
+
+async def test_a_capture_without_a_row_is_warned_of(panda, tmp_path, caplog):
+    await panda.pcap.enable.set("ONE")
+    await panda.pcap.trig.set("TTLIN1.VAL")
+    await panda.pcap.ts_trig_capture.set("Value")
+    await panda.data.hdf_directory.set(str(tmp_path))
+    await panda.data.hdf_file_name.set("empty.h5")
+    await panda.data.capture.set(True)
+    await panda.pcap.arm.set(True)
+    await panda.pcap.arm.set(False)
+    await panda.data.capture.set(False)
+    assert "not a single row came" in await panda.data.status.get_value()
+    assert "empty.h5: not a single row came: nothing triggered PCAP" in caplog.text
