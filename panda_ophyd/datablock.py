@@ -215,6 +215,29 @@ class DataBlockState(DataSignals):
         if self.flight is not None:
             self.flight.phase = Phase.STOPPED
 
+    async def pause(self) -> None:
+        """Disarm what is under way; the file stays open, and nobody takes the end for a fault."""
+        flight = self.flight
+        if flight is None or flight.phase is not Phase.FLYING:
+            return
+        flight.phase = Phase.PAUSED
+        try:
+            await self.arming.disarm()
+            await flight.drained()
+        except PandaError as failure:  # not raised: it would kill the RunEngine, not the plan
+            flight.capture.fail(failure)
+
+    async def resume(self) -> None:
+        """Arm again into the same file, if it was paused."""
+        flight = self.flight
+        if flight is None or flight.phase is not Phase.PAUSED:
+            return
+        try:
+            await self.check()
+            await self.arming.arm(readers=self.readers, accepted=self.accepted)
+        except PandaError as failure:
+            flight.capture.fail(failure)
+
     async def drained(self) -> None:
         """Wait for the END of what was disarmed, and for its rows."""
         if self.flight is not None:
@@ -236,7 +259,10 @@ class DataBlockState(DataSignals):
             waived += [name for name in CHECKS if name not in SET_BY_FLYERS]
         directory = Path(self.hdf_directory.value)
         setup = await self.soundings.setup(directory, self.expected, final=final)
-        if not final:  # as late as can be: flyers write their tables until now
+        # As late as can be: flyers write their tables until now
+        if (
+            not final and not self.flight.armed
+        ):  # as late as can be: flyers write their tables until now
             self.flight.capture.describe(await self._session.snapshot())
         self.soundings.check(str(self._session.address), setup, waived)
 
@@ -300,6 +326,12 @@ class DataBlockState(DataSignals):
             if self.judged and self.judged.acquisitions and not self.judged.rows:
                 self.status.show(EMPTY)
                 logger.warning("%s: %s", self.full_file_path.value, EMPTY)
+
+    @override
+    def adopt(self, former: DataSignals) -> None:
+        super().adopt(former)
+        if isinstance(former, DataBlockState):
+            self.judged = former.judged
 
     def _judge(self) -> None:
         """Show what can be said by now of the file that is open."""

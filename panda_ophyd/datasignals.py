@@ -44,6 +44,9 @@ CARRIED = (
 )
 """Settings that a reconnection does not change."""
 
+REMEMBERED = ("hdf_full_file_path", "num_captured", "num_received", "directory_exists", "verdict")
+"""What is said of the last file, also after a reconnection."""
+
 
 class DataSignals:
     """The channels of the `data` block.
@@ -204,8 +207,10 @@ class DataSignals:
         self.live.news()
 
     def adopt(self, former: DataSignals) -> None:
-        """Take over the settings of the session before."""
+        """Take over the settings of the session before, and what is known of its last file."""
         for name in CARRIED:
+            self.channels[name].show(former.channels[name].value)
+        for name in REMEMBERED:
             self.channels[name].show(former.channels[name].value)
         for field, channel in former.dataset_channels.items():
             if field in self.dataset_channels:

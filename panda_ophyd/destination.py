@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import time
 from collections.abc import Sequence
@@ -33,6 +34,25 @@ def dataset_names(field: str, options: Sequence[str], chosen: str) -> dict[tuple
         else f"{chosen}-{option.lower()}"
         for option in options
     }
+
+
+DEFAULT_NAME = re.compile(r"^([A-Z][A-Z0-9_]*?)(\d*)\.([A-Z0-9_]+)\.([A-Za-z]+)$")
+"""A dataset nobody named: ``COUNTER1.OUT.Mean``."""
+
+
+def data_key(dataset: str, device_name: str) -> str:
+    """Return the key under which documents speak of a dataset.
+
+    A name that somebody chose is the key, as upstream has it. A dataset nobody named
+    takes the name of its signal, ``panda-counter-1-out-mean``: two PandAs in one stream
+    then never claim the same key. Source: flyscan.md 4.6, 4.7.
+    """
+    match = DEFAULT_NAME.match(dataset)
+    if match is None:
+        return dataset
+    block, number, field, option = match.groups()
+    parts = [device_name, block.lower(), number, field.lower(), option.lower()]
+    return "-".join(part for part in parts if part)
 
 
 def make_directory(directory: Path, depth: int) -> None:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import sys
 from collections.abc import AsyncIterator, Collection
 from typing import Any
@@ -41,6 +40,7 @@ from panda_ophyd.capture import CHUNK_ROWS, Verdict
 from panda_ophyd.client import PandaAddress
 from panda_ophyd.connector import PandaConnector
 from panda_ophyd.datablock import DataBlockState
+from panda_ophyd.destination import data_key
 from panda_ophyd.errors import CaptureError, FieldValueError, WriterError
 from panda_ophyd.fields import BoxInfo
 from panda_ophyd.flight import Flight
@@ -48,30 +48,14 @@ from panda_ophyd.preflight import waivers
 from panda_ophyd.progress import Rate, fail_early, first_failure
 from panda_ophyd.signals import PandaSignalBackend
 
+__all__ = ["HDFPanda", "data_key"]
+
 logger = logging.getLogger(__name__)
 
 HDF5_MIMETYPE = "application/x-hdf5"
 
 TICK = 8e-9
 """Seconds: a PandA needs one tick between two gates."""
-
-DEFAULT_NAME = re.compile(r"^([A-Z][A-Z0-9_]*?)(\d*)\.([A-Z0-9_]+)\.([A-Za-z]+)$")
-"""A dataset nobody named: ``COUNTER1.OUT.Mean``."""
-
-
-def data_key(dataset: str, device_name: str) -> str:
-    """Return the key under which documents speak of a dataset.
-
-    A name that somebody chose is the key, as upstream has it. A dataset nobody named
-    takes the name of its signal, ``panda-counter-1-out-mean``: two PandAs in one stream
-    then never claim the same key. Source: flyscan.md 4.6, 4.7.
-    """
-    match = DEFAULT_NAME.match(dataset)
-    if match is None:
-        return dataset
-    block, number, field, option = match.groups()
-    parts = [device_name, block.lower(), number, field.lower(), option.lower()]
-    return "-".join(part for part in parts if part)
 
 
 class PandaTriggerLogic(DetectorTriggerLogic):
@@ -183,6 +167,8 @@ class HDFPanda(UpstreamHDFPanda):
         waive: names of pre-flight checks not to make; ``data.waive`` changes it later.
         stall_timeout: how late a row may be before a scan fails, s, 0 for ever; None for
             the default. ``data.stall_timeout`` changes it later.
+        reconnect: connect again by itself when the link was lost. What was under way then
+            has failed; the next scan finds the box.
 
     Raises:
         FieldValueError: `host` is no such address, or there is no such check.
@@ -200,13 +186,16 @@ class HDFPanda(UpstreamHDFPanda):
         box: BoxInfo | None = None,
         waive: str | Collection[str] = (),
         stall_timeout: float | None = None,
+        reconnect: bool = True,
     ) -> None:
         initial: dict[str, Any] = {"waive": " ".join(sorted(waivers(waive, "waive")))}
         if stall_timeout is not None:
             if stall_timeout < 0:
                 raise FieldValueError("stall_timeout", stall_timeout, "it is 0 or more")
             initial["stall_timeout"] = float(stall_timeout)
-        self._panda_connector = PandaConnector(PandaAddress.parse(host), box, initial)
+        self._panda_connector = PandaConnector(
+            PandaAddress.parse(host), box, initial, reconnect=reconnect
+        )
         # Before the logics, which refer to the children.
         self._panda_connector.create_children_from_annotations(self)
         self.add_detector_logics(
@@ -241,6 +230,16 @@ class HDFPanda(UpstreamHDFPanda):
     def _flight(self) -> Flight | None:
         """The open file, None if there is none."""
         return None if self._state is None else self._state.flight
+
+    async def pause(self) -> None:
+        """Disarm, when the RunEngine pauses; the file stays open, and waits go on."""
+        if self._state is not None:
+            await self._state.pause()
+
+    async def resume(self) -> None:
+        """Arm again into the same file; a refusal fails what the plan waits on."""
+        if self._state is not None:
+            await self._state.resume()
 
     def documented_rows(self) -> SignalR[int]:
         """Return the signal that says how many rows documents may name."""

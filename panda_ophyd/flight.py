@@ -87,6 +87,11 @@ class Flight:
                 return
 
     @property
+    def armed(self) -> bool:
+        """Whether PCAP was armed for this file at all."""
+        return self._arms > 0
+
+    @property
     def untouched(self) -> bool:
         """Whether the acquisition under way has given no row yet."""
         return self.phase is Phase.FLYING and self.capture.received == self._before

@@ -18,6 +18,7 @@ from panda_ophyd.changes import ChangeError, ChangePoller
 from panda_ophyd.client import PandaAddress, PandaClient
 from panda_ophyd.control import Err, Lines, Query, Request, first_line
 from panda_ophyd.errors import CommandError, PandaConnectionError
+from panda_ophyd.fields import Access, block_signals
 from panda_ophyd.introspection import BoxInfo, introspect, take_snapshot
 from panda_ophyd.snapshot import Snapshot
 
@@ -165,6 +166,18 @@ class PandaSession:
         """The text last reported in ``*CHANGES`` for a target, None if unknown or in error."""
         text = self.poller.values.get(target)
         return None if text is None or isinstance(text, ChangeError) else text
+
+    def settings(self) -> dict[str, str]:
+        """Return the latest text of everything that can be set, of what is reported."""
+        texts = self.poller.texts
+        targets = {
+            spec.target
+            for block in self.box.blocks
+            for number in range(1, block.count + 1)
+            for spec in block_signals(self.box, block, number)
+            if spec.access is Access.RW and spec.reported
+        }
+        return {target: texts[target] for target in targets if target in texts}
 
     async def snapshot(self) -> Snapshot:
         """Ask for all settings, tables and labels; readings are those of the last poll.
