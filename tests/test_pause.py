@@ -73,9 +73,10 @@ async def test_rows_of_a_pause_are_not_there_and_the_wait_goes_on(simulator, fly
 
 
 async def test_pausing_what_does_not_fly_does_nothing(simulator, panda):
-    assert isinstance(panda, Pausable)
-    await panda.pause()
-    await panda.resume()
+    device: Any = panda
+    assert isinstance(device, Pausable)
+    await HDFPanda.pause(panda)
+    await HDFPanda.resume(panda)
     assert simulator._server.command("*PCAP.COMPLETION?") == "OK =Ok\n"
 
 
