@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -382,3 +384,9 @@ async def test_a_table_that_a_flyer_has_written_is_looked_at_at_kickoff(simulato
     with pytest.raises(PreflightError, match=r"20 ticks apart \(SEQ1\.TABLE line 1\)"):
         await clocked.kickoff()
     await clocked.unstage()
+
+
+def test_the_documents_tell_of_every_check():
+    text = (Path(__file__).parents[1] / "docs" / "capture.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| `([a-z-]+)` \|", text, re.MULTILINE)
+    assert listed == list(CHECKS)
