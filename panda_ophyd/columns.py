@@ -41,7 +41,7 @@ _WIRE_TYPES = {
     "int96": "(3,)<u4",  # numpy has no such type: low, middle and high word
     "double": "<f8",
 }
-BLOCK_ROWS = 16384
+BLOCK_ROWS = 8192
 """Rows decoded at a time, so that they stay in a processor's cache for all columns."""
 
 _COUNT_FIELDS = ("GATE_DURATION", "SAMPLES")

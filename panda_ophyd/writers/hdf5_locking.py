@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
+from typing import Literal
 
 import h5py
 
@@ -22,6 +23,12 @@ PATIENCE = 1.0
 
 PERIOD = 0.02
 """Seconds between two attempts."""
+
+PAGE_BYTES = 4096
+"""Chunks begin where pages of memory do: then the system writes them a quarter faster."""
+
+ALIGNED_BYTES = 65536
+"""What is at least so big begins at a page; with smaller things too much would be wasted."""
 
 _log = logging.getLogger(__name__)
 
@@ -40,9 +47,20 @@ def make_file(path: Path, *, patience: float = PATIENCE) -> h5py.File:
     deadline = time.monotonic() + patience
     while True:
         try:
-            return h5py.File(path, "w", libver="latest", locking="best-effort")
+            return _made(path, "best-effort")
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 _log.warning("%s: made without a lock, because another program holds one", path)
-                return h5py.File(path, "w", libver="latest", locking=False)
+                return _made(path, locking=False)
         time.sleep(PERIOD)
+
+
+def _made(path: Path, locking: Literal["best-effort", False]) -> h5py.File:
+    return h5py.File(
+        path,
+        "w",
+        libver="latest",
+        locking=locking,
+        alignment_threshold=ALIGNED_BYTES,
+        alignment_interval=PAGE_BYTES,
+    )

@@ -74,6 +74,8 @@ class File(Group):
         libver: Literal["latest"] | None = ...,
         locking: bool | Literal["best-effort"] | None = ...,
         swmr: bool = ...,
+        alignment_threshold: int = ...,
+        alignment_interval: int = ...,
     ) -> None: ...
     def __enter__(self) -> Self: ...
     def __exit__(
