@@ -154,9 +154,12 @@ class WiredInput:
                 line.reset()
 
     def _at_pins(self) -> tuple[int, int, int]:
-        """Return the levels of pins A, B and Z; the box drives the last two in serial protocols."""
+        """Return the levels of pins A, B and Z; the last two may be driven from inside."""
         a, b, z = self._pins.values()
-        return (a, self._pin_clock & self._drives, 0) if self._protocol in _SERIAL else (a, b, z)
+        if not self._drives:
+            return a, b, z
+        # for a tick after the protocol both ends may drive a pin: it is not high then
+        return a, self._pin_clock if self._protocol in _SERIAL else self._pin_clock & b, 0
 
     def _outputs(self) -> Outputs:
         a, b, z = self._filters.values()
