@@ -30,7 +30,13 @@ from panda_ophyd.capture import (
 )
 from panda_ophyd.datasignals import DataSignals
 from panda_ophyd.destination import dataset_names
-from panda_ophyd.errors import FieldValueError, PandaError, StallError, WriterError
+from panda_ophyd.errors import (
+    FieldValueError,
+    PandaConnectionError,
+    PandaError,
+    StallError,
+    WriterError,
+)
 from panda_ophyd.fields.codecs import bit_codec
 from panda_ophyd.flight import Flight
 from panda_ophyd.preflight import CHECKS
@@ -270,7 +276,12 @@ class DataBlockState(DataSignals):
         """Fail what is under way; a box that we left armed is disarmed over another connection."""
         armed = self.arming.maybe_armed
         self.arming.lost()
-        self.failed(cause)
+        failure = cause
+        if armed:
+            told = f"{cause}; PCAP was armed, and is being disarmed over another connection"
+            failure = PandaConnectionError(told)
+            failure.__cause__ = cause
+        self.failed(failure)
         if armed and self._rescue is None:
             rescue = self._rescued()
             self._rescue = asyncio.create_task(rescue, name=f"disarm {self._session.address}")

@@ -57,12 +57,13 @@ class Flight:
         self._on_end = on_end
         self._arms = 0
         self._before = 0
-        self._attendants = [asyncio.create_task(self._follow(), name=f"follow {capture.path}")]
+        self._following = asyncio.create_task(self._follow(), name=f"follow {capture.path}")
+        self._watching: asyncio.Task[None] | None = None
 
     async def leave(self) -> None:
         """Stop looking on."""
         self.phase = Phase.STOPPED
-        attendants, self._attendants = self._attendants, []
+        attendants = [task for task in (self._following, self._watching) if task is not None]
         for task in attendants:
             task.cancel()
         await asyncio.gather(*attendants, return_exceptions=True)
@@ -75,7 +76,9 @@ class Flight:
         self.capture.expect()
         # Also while nobody waits, so that a plan learns of lost rows when it collects
         watch = self.watch(str(self.capture.path), None, None, _no_report)
-        self._attendants.append(asyncio.create_task(_until_lost(watch), name="watch rows"))
+        if self._watching is not None:
+            self._watching.cancel()
+        self._watching = asyncio.create_task(_until_lost(watch), name="watch rows")
 
     async def drained(self) -> None:
         """Wait for the END of what was disarmed; whether it came is for closing to tell."""

@@ -158,7 +158,7 @@ def test_a_check_can_be_waived_on_the_command_line(served, tmp_path):
     refused = command(served.address, path, "--arm", "--seconds", "0.2")
     assert (refused.exit_code, "[trigger]" in refused.stderr) == (1, True)
     waived = command(served.address, path, "--arm", "--seconds", "0.2", "--waive", "trigger")
-    assert waived.exit_code == 0, waived.output
+    assert "ended Disarmed, but it has no rows" in waived.stderr
     unknown = command(served.address, path, "--arm", "--waive", "trigge")
     assert "the checks are nothing-captured" in unknown.stderr
 

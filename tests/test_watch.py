@@ -84,6 +84,20 @@ async def test_the_plans_own_disarm_is_not_taken_for_somebody_elses(armed, tmp_p
         assert len(file["PCAP.TS_TRIG.Value"]) == 6
 
 
+async def test_many_arms_into_one_file_are_watched_by_one(armed, tmp_path):
+    await flying(armed, 60, exposure_timeout=60)
+    before = len(asyncio.all_tasks())
+    for _ in range(20):
+        await rows(armed, 3)
+        await armed.pcap.arm.set(False)
+        await armed.pcap.arm.set(True)
+    assert len(asyncio.all_tasks()) <= before + 1
+    await armed.unstage()
+    with h5py.File(tmp_path / "scan.h5") as file:
+        assert len(file["PCAP.TS_TRIG.Value"]) == 60
+        assert file.attrs["complete"]
+
+
 async def test_disarming_is_over_when_the_rows_are_on_the_disk(armed):
     await flying(armed, 10)
     await rows(armed, 7)
@@ -191,7 +205,7 @@ async def test_a_box_left_armed_by_a_lost_link_is_disarmed_over_another(simulato
     done = await flying(armed, 10, exposure_timeout=60)
     fault = simulator.faults.inject("close", port="control", connection=1)
     await fault.happened()
-    with pytest.raises(PandaConnectionError, match="the server closed it"):
+    with pytest.raises(PandaConnectionError, match=r"the server closed it; PCAP was armed, and"):
         await asyncio.wait_for(done, 5)
     with pytest.raises(PandaConnectionError, match="PCAP was left armed, and is disarmed now"):
         await armed.pcap.arm.set(False)

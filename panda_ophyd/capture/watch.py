@@ -25,11 +25,14 @@ from panda_ophyd.capture.result import CaptureResult
 from panda_ophyd.client import PandaClient
 from panda_ophyd.errors import CaptureError, StallError
 
-PERIOD = 0.05
+PERIOD = 0.1
 """Seconds between two glances at our own counts, which cost nothing."""
 
 QUIET = 0.5
 """Seconds without a new row after which the box is asked, and then again and again."""
+
+SELDOM = 2.0
+"""Most seconds from question to question, when it has been quiet for long."""
 
 LOST_AFTER = 3.0
 """Seconds of standstill after which what the box has captured and we have not is given up: a
@@ -169,7 +172,7 @@ class Watch:
                 known, moved = counts, now
             elif phase is Phase.FLYING and not capture.pending and self._wanted is not None:
                 raise self._ended(self._wanted)
-            elif now - max(moved, asked) >= QUIET and self._has_a_question():
+            elif now - max(moved, asked) >= _pause(now - moved) and self._has_a_question():
                 box = await pcap_state(self._client)
                 if counts == self._counts:
                     await self._judge(box, clock() - moved)
@@ -253,6 +256,11 @@ class Watch:
             samples_written=self._capture.rows,
             suspect_row=self._capture.first_row,
         )
+
+
+def _pause(quiet: float) -> float:
+    """Return how long to wait for the next question when it has been quiet for so long."""
+    return min(max(QUIET, quiet / 3), SELDOM)
 
 
 EARLY = {

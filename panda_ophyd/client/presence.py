@@ -44,7 +44,9 @@ async def answered(answer: Awaitable[_T], address: PandaAddress) -> _T:
             gone = await _gone(address)
             await asyncio.sleep(0)  # if we were late ourselves, the answer is here by now
             if gone is not None and not waiting.done():
-                raise PandaConnectionError(f"the PandA is silent, and not there: {gone}") from gone
+                raise PandaConnectionError(
+                    f"no answer, and the PandA is not there any more: {gone}"
+                ) from gone
     finally:
         waiting.cancel()
 
