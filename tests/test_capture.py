@@ -15,6 +15,8 @@ from panda_ophyd.capture import (
     Capture,
     arm,
     disarm,
+    patience,
+    pipeline,
     readers_counted,
 )
 from panda_ophyd.capture.batches import BATCH_BYTES
@@ -555,6 +557,52 @@ class TestInvariants:
         assert (attributes["complete"], attributes["end_reason"]) == (False, reason)
         assert (attributes["rows"], attributes["suspect_row"]) == (9, 5)
 
+    async def test_few_rows_do_not_use_up_the_buffers_while_the_disk_is_busy(self, panda, path):
+        recorder = Recorder()
+        options = {"writer": lambda: recorder, "flush_period": 0}
+        async with capturing(panda, path, **options) as (capture, sender):
+            sender.write(header())
+            await until(lambda: capture.datasets)
+            recorder.gate.clear()
+            for row in range(50):  # far more than there are buffers
+                sender.write(frame(row, row + 1))
+                await until(lambda row=row: capture.received == row + 1)
+            recorder.gate.set()
+            sender.write(end(50))
+            assert (await capture.wait_ended()).rows == 50
+
+    async def test_an_overrun_says_that_the_disk_was_too_slow(self, panda, path):
+        recorder = Recorder()
+        async with capturing(panda, path, writer=lambda: recorder) as (capture, sender):
+            sender.write(header())
+            await until(lambda: capture.datasets)
+            recorder.gate.clear()
+            rows = 2**21 // SAMPLE
+            sending = asyncio.create_task(send(sender, frame(0, rows), 48))
+            await until(lambda: capture.in_flight > IN_FLIGHT_BYTES - BATCH_BYTES)
+            await asyncio.sleep(0.2)  # the reader waits for the disk
+            recorder.gate.set()
+            await sending
+            sender.write(end(48 * rows, "Data overrun"))
+            with pytest.raises(CaptureError, match=r"the disk was too slow \(4\d\.\d MiB waited"):
+                await capture.wait_ended()
+
+    async def test_an_overrun_says_that_it_was_not_the_disk(self, panda, path):
+        async with capturing(panda, path) as (capture, sender):
+            sender.write(header() + frame(0, 5) + end(5, "Data overrun"))
+            with pytest.raises(CaptureError, match=r"the disk kept up .* this computer was too"):
+                await capture.wait_ended()
+
+    async def test_without_end_the_last_frame_is_suspect(self, panda, path):
+        async with capturing(panda, path) as (capture, sender):
+            sender.write(header() + frame(0, 2) + frame(2, 5) + frame(5, 9)[:-1])
+            await until(lambda: capture.received == 8)
+            sender.close()
+            with pytest.raises(PandaConnectionError, match="after 2 frames with 5 samples"):
+                await capture.wait_ended()
+        attributes = holds(path, range(8))
+        assert (attributes["complete"], attributes["suspect_row"]) == (False, 5)
+
     async def test_the_last_frame_is_not_held_back_until_end(self, panda, path):
         enough = asyncio.Event()
         async with capturing(panda, path, on_rows=lambda rows: rows == 5 and enough.set()) as (
@@ -657,6 +705,31 @@ class TestFailures:
                 await capture.open()
 
 
+class TestSettled:
+    async def test_rows_that_wait_for_their_chunk_are_written_at_once(self, panda, path):
+        async with capturing(panda, path, flush_period=60) as (capture, sender):
+            sender.write(header() + frame(0, 5))
+            await until(lambda: capture.received == 5)
+            assert capture.rows == 0
+            await capture.settled(5, timeout=20)
+            assert capture.rows == 5
+            settling = asyncio.create_task(capture.settled(9, timeout=20))
+            await asyncio.sleep(0)
+            sender.write(frame(5, 9))
+            await settling
+            assert capture.rows == 9
+            sender.write(end(9))
+            await capture.wait_ended()
+            await capture.settled(99, timeout=20)  # no more will come
+        assert holds(path, range(9))["complete"]
+
+    async def test_it_does_not_wait_longer_than_it_may(self, panda, path):
+        async with capturing(panda, path) as (capture, sender):
+            sender.write(header() + frame(0, 5))
+            await until(lambda: capture.received == 5)
+            await capture.settled(6, timeout=0.01)
+
+
 class TestClose:
     async def test_it_waits_for_the_end_of_an_acquisition_under_way(self, panda, path):
         async with capturing(panda, path) as (capture, sender):
@@ -712,6 +785,48 @@ class TestClose:
             with pytest.raises(CaptureError, match=r"within 0\.01 s of closing; either PCAP was"):
                 await capture.close(timeout=0.01)
         assert not holds(path, range(5))["complete"]
+
+    async def test_a_slow_disk_is_waited_for_beyond_the_time_for_end(self, panda, path):
+        recorder = Recorder()
+        async with capturing(panda, path, writer=lambda: recorder) as (capture, sender):
+            sender.write(header())
+            await until(lambda: capture.pending and capture.datasets)
+            recorder.gate.clear()
+            sender.write(frame(0, 5) + end(5))
+            await until(lambda: capture.received == 5)
+            closing = asyncio.create_task(capture.close(timeout=0.05))
+            await asyncio.sleep(0.3)
+            assert not closing.done()
+            recorder.gate.set()
+            result = await closing
+            assert result is not None
+            assert result.rows == 5
+
+    async def test_a_disk_that_takes_nothing_at_all_is_given_up(self, panda, path, monkeypatch):
+        for module in (pipeline, patience):
+            monkeypatch.setattr(module, "DISK_TIMEOUT", 0.2)
+        recorder = Recorder()
+        async with capturing(panda, path, writer=lambda: recorder) as (capture, sender):
+            sender.write(header())
+            await until(lambda: capture.datasets)
+            recorder.gate.clear()
+            sender.write(frame(0, 5) + end(5))
+            await until(lambda: capture.received == 5)
+            with pytest.raises(WriterError, match=r"has taken nothing for 0\.2 s; 60 bytes of"):
+                await capture.close()
+            assert not capture.verdict.complete
+            recorder.gate.set()
+            await until(lambda: recorder.verdict)  # it is closed when the disk comes back
+            assert not recorder.verdict.complete
+
+    async def test_what_was_received_is_written_also_if_end_never_comes(self, panda, path):
+        async with capturing(panda, path, flush_period=60) as (capture, sender):
+            sender.write(header() + frame(0, 5))
+            await until(lambda: capture.received == 5)
+            with pytest.raises(CaptureError, match="END did not come"):
+                await capture.close(timeout=0)
+            assert capture.rows == 5
+        assert holds(path, range(5))["suspect_row"] == 0
 
     async def test_whoever_waits_for_an_end_is_told_of_the_closing(self, panda, path):
         async with capturing(panda, path) as (capture, _):

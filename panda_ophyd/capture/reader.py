@@ -27,6 +27,9 @@ TELL_PERIOD = 0.02
 FULL_FLUSH_PERIOD = 0.1
 """Seconds between two flushes while chunks fill faster than that."""
 
+BUSY_PERIOD = 0.01
+"""Seconds between two looks whether the store is free to take rows that should be written."""
+
 _DISCARD_BYTES = 1 << 20
 _NEVER = float("inf")
 
@@ -179,17 +182,19 @@ class Reader:
 
     def _patience(self) -> float | None:
         """Return how long to wait for bytes: until something else is due."""
-        due = min(
-            self._told + TELL_PERIOD if self._untold else _NEVER,
-            _NEVER if self._oldest is None else self._oldest + self._flush_period,
-        )
-        return None if due == _NEVER else max(due - time.monotonic(), 0.0)
+        now = time.monotonic()
+        due = self._told + TELL_PERIOD if self._untold else _NEVER
+        if self._oldest is not None:
+            flush = now if self._hurried else self._oldest + self._flush_period
+            due = min(due, max(flush, now + BUSY_PERIOD) if self._store.is_busy else flush)
+        return None if due == _NEVER else max(due - now, 0.0)
 
     def _do_what_is_due(self) -> None:
         now = time.monotonic()
         if self._oldest is not None:
             due = self._hurried or now >= self._oldest + self._flush_period
-            if due:
+            # A busy store would only let it wait, and a buffer with it that is not full
+            if due and not self._store.is_busy:
                 self._bring(flush=True)
         if self._untold and now >= self._told + TELL_PERIOD:
             self._untold = False
