@@ -817,6 +817,7 @@ class TestClose:
             assert not capture.verdict.complete
             recorder.gate.set()
             await until(lambda: recorder.verdict)  # it is closed when the disk comes back
+            assert recorder.verdict
             assert not recorder.verdict.complete
 
     async def test_what_was_received_is_written_also_if_end_never_comes(self, panda, path):
