@@ -160,11 +160,14 @@ class CaptureStream:
             if self._socket is None or self._selector is None:
                 raise PandaConnectionError(f"{self.where}: not open; await open() first")
             try:
-                return self._next_event(self._socket, self._selector, room, timeout)
+                event = self._next_event(self._socket, self._selector, room, timeout)
             except (OSError, EOFError, ProtocolError, CommandError) as error:
                 # Closing it from elsewhere looks like an error here; that cause was first
                 failure = self._fail(error)
                 raise _again(failure) from failure.__cause__
+            if event is None and self._lost:  # the bell was heard before the end was seen
+                raise _again(self._lost) from self._lost.__cause__
+            return event
 
     def _next_event(
         self,
