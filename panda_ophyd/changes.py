@@ -157,6 +157,11 @@ class ChangePoller:
             self._wake.set()
         self._expected_until = max(self._expected_until, time.monotonic() + seconds)
 
+    @property
+    def is_expectant(self) -> bool:
+        """Whether somebody waits for a value."""
+        return time.monotonic() < self._expected_until
+
     async def run(self) -> None:
         """Poll until cancelled.
 
@@ -180,7 +185,7 @@ class ChangePoller:
                 continue
 
     def _period(self) -> float:
-        if time.monotonic() < self._expected_until:
+        if self.is_expectant:
             return self._fast_period
         awake = self._subscribers or self.attentive
         return self._normal_period if awake else self._idle_period

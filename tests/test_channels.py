@@ -11,6 +11,7 @@ from ophyd_async.core import observe_value, wait_for_value
 from ophyd_async.fastcs.panda import PandaBitMux, PandaPcompDirection
 
 from panda_ophyd import CommandError, FieldValueError, PandaClient, PandaConnectionError
+from panda_ophyd.channels import fields
 
 
 @pytest.mark.parametrize("given", [True, 1, "1", 1.0, np.True_])
@@ -104,6 +105,19 @@ async def test_a_table_somebody_else_writes_arrives_at_a_monitor(panda, simulato
             break
         async with PandaClient(simulator.address) as client:
             await client.assign_table("SEQ1.TABLE", ("1 0 3 2",))
+
+
+async def test_what_only_a_query_gives_is_asked_for_less_often_once_it_is_quiet(panda, monkeypatch):
+    monkeypatch.setattr(fields, "QUIET_PERIOD", 3600.0)
+    monkeypatch.setattr(fields, "QUIET_AFTER", 0.3)
+    client = panda._panda_connector.session.client
+    children: Any = panda
+    children.seq[1].table_mode.subscribe_reading(lambda _: None)
+    asked = [-2, -1]
+    while asked[-1] > asked[-2]:  # until it is quiet
+        await asyncio.sleep(0.5)
+        asked.append(client.round_trips)
+    assert asked[2] >= 1
 
 
 async def test_a_bit_that_pulses_between_two_polls_is_seen(panda):

@@ -380,7 +380,6 @@ class Capture:
         self._look()
         if done.done():
             return True
-        done.cancel()
         self._fail(
             WriterError(
                 self.path,

@@ -30,6 +30,9 @@ logger = logging.getLogger(__name__)
 UNREPORTED_PERIOD = 0.1
 """Seconds between two queries of a subscribed value that ``*CHANGES`` does not report."""
 
+QUIET_AFTER, QUIET_PERIOD = 2.0, 0.5
+"""Seconds after which a value that stays the same is asked for less often, and how often then."""
+
 SCALED = ".SCALED"
 """The attribute of a position that the server computes from others."""
 
@@ -352,15 +355,17 @@ class Queried(_Subscription):
 
     async def _run(self) -> None:
         last: Update | None = None
+        changed = 0.0
         while self._session.lost is None:
             update = await self._channel.first()
-            if last is None or (update.value, update.alarm_severity) != (
-                last.value,
-                last.alarm_severity,
-            ):
+            now = asyncio.get_running_loop().time()
+            told = None if last is None else (last.value, last.alarm_severity)
+            if told != (update.value, update.alarm_severity):
                 self._deliver(update)
-                last = update
-            await asyncio.sleep(UNREPORTED_PERIOD)
+                last, changed = update, now
+            lively = now - changed <= QUIET_AFTER or self._session.poller.is_expectant
+            period = UNREPORTED_PERIOD if lively else QUIET_PERIOD
+            await asyncio.sleep(period - now % period)  # all at once: one look at the network
 
 
 def _columns_of(value: Any, target: str) -> Mapping[str, Any]:
