@@ -34,7 +34,7 @@ class Rig:
     def __init__(self, version, directory=None, *, hardware_time=None) -> None:
         hardware = EchoHardware()
         hardware.arm = self.arm_hardware
-        hardware.disarm = lambda: None
+        hardware.disarm = lambda found=Completion.DISARMED: None
         directory = directory or box_directory("pandabox-no-fmc")
         self.box = Box(directory, lambda _: hardware, version=version)
         self.hardware = hardware
