@@ -37,6 +37,10 @@ _CONNECTOR = re.compile(r"([A-Z][A-Z0-9_]*?)([1-9][0-9]*)")
 class Box(Protocol):
     """What the world knows of the box that it surrounds."""
 
+    def present(self) -> int:
+        """Return the tick that the box has come to, which may be behind its clock."""
+        ...
+
     def begin_change(self) -> int:
         """Catch up with the clock and return the tick at which a change will take effect."""
         ...
@@ -117,7 +121,7 @@ class World:
 
     def add_axis(self, axis: Axis) -> None:
         """Add an axis."""
-        axis.attach(self._begin_change, self._clock.now, self._clock.frequency)
+        axis.attach(self._begin_change, self._present, self._clock.frequency)
         # an axis that nobody watches comes to its end as well
         axis.subscribe(lambda _: self._box.wake_at(axis.motion.end()) if self._box else None)
         self.axes[axis.name] = axis
@@ -284,6 +288,10 @@ class World:
         self._levels[block, number] = level
         for observer in self._observers.get((block, number), ()):
             observer(int(tick), level)
+
+    def _present(self) -> int:
+        # not that of the clock: an axis stands when the box has seen it stand
+        return self._box.present() if self._box else self._clock.now()
 
     def _begin_change(self) -> int:
         return self._box.begin_change() if self._box else self._clock.now()

@@ -141,6 +141,9 @@ class Plodder:
 
     # What the world does (world.Box)
 
+    def present(self) -> int:
+        return self.tick
+
     def begin_change(self) -> int:
         return self.tick + 1
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from panda_simulator.clock import RealTimeClock, SteppedClock
+from panda_simulator.clock import TICKS_PER_SECOND, FreeRunningClock, RealTimeClock, SteppedClock
 from panda_simulator.fabric.pace import TURN, Pace
 from panda_simulator.hardware import Completion
 
@@ -379,3 +379,69 @@ def test_a_position_that_changes_about_when_the_gate_opens_is_added_up(make_benc
     ones = closed - max(counted, opened)
     total, low = 100 * ones, 0 if opened < counted else 100
     assert sink.rows(4) == [[total, low, 100, closed - opened]]
+
+
+@pytest.mark.parametrize("make_clock", [SteppedClock, FreeRunningClock])
+def test_who_is_told_of_an_output_may_drive_an_input_and_move_an_axis(make_bench, make_clock):
+    bench = make_bench(make_clock())
+    bench.set("TTLOUT", 1, VAL="BITS1.OUTA")
+    told = list[tuple[int, int]]()
+
+    def answer(tick: int, level: int) -> None:
+        told.append((tick, level))
+        bench.world.drive("TTLIN", 1, level)
+        if level:
+            bench.world.axes["x"].move(0.001)
+
+    bench.world.observe("TTLOUT", 1, answer)
+    bench.set("BITS", A=1)
+    bench.run(10)
+    assert bench.bit("TTLIN1.VAL")
+    bench.set("BITS", A=0)
+    bench.run(10)
+    assert not bench.bit("TTLIN1.VAL")
+    assert [level for _, level in told] == [1, 0]
+    bench.run(10_000_000)
+    assert bench.world.axes["x"].position() == 0.001
+
+
+def test_an_answer_to_every_output_holds_while_a_box_that_is_late_catches_up(make_bench):
+    """Thousands of outputs are told of in one go, each in its turn and not within the other."""
+    now = [0.0]
+    bench = make_bench(RealTimeClock(seconds=lambda: now[0]))
+    bench.set("TTLOUT", 1, VAL="CLOCK1.OUT")
+    bench.set("COUNTER", ENABLE="ONE", TRIG="TTLIN1.VAL")
+    ticks = list[int]()
+
+    def answer(tick: int, level: int) -> None:
+        ticks.append(tick)
+        bench.world.drive("TTLIN", 1, level)
+
+    bench.world.observe("TTLOUT", 1, answer)
+    bench.set("CLOCK", PERIOD=100, ENABLE="ONE")
+    now[0] = 0.004
+    bench.fabric.run_until(500_000)
+    assert ticks == sorted(set(ticks))
+    assert len(ticks) > 9_900
+    assert bench.get("COUNTER", "OUT") == len(ticks) // 2
+
+
+def test_an_axis_stands_when_the_box_has_seen_it_stand_not_when_the_clock_says_so(make_bench):
+    now = [0.0]
+    bench = make_bench(RealTimeClock(seconds=lambda: now[0]))
+    axis = bench.world.axes["x"]
+    end = axis.move(0.001)
+    # too much for one look: a loop that changes at every tick, and is observed
+    bench.world.observe("TTLOUT", 1, lambda tick, level: None)
+    bench.set("LUT", FUNC=0x0000FFFF, INPA="LUT1.OUT")
+    bench.set("TTLOUT", 1, VAL="LUT1.OUT")
+    now[0] = 2 * end / TICKS_PER_SECOND
+    looks = 0
+    while axis.moving():
+        assert bench.fabric.tick < end
+        assert axis.position() <= 0.001
+        bench.fabric.simulate(bench.fabric.tick + 10_000)
+        looks += 1
+    assert looks
+    assert bench.fabric.tick >= end - 1
+    assert axis.position() == 0.001

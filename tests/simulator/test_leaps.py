@@ -385,3 +385,11 @@ def test_ramps_do_not_stay_in_a_set():
 def test_what_is_not_understood_is_refused():
     with pytest.raises(UnknownStateError, match="iterator"):
         State([iter([1])])
+
+
+def test_any_number_of_periods_without_samples_needs_no_memory(bench):
+    bench.set("LUT", FUNC=0x0000FFFF, INPA="LUT1.OUT")
+    bench.run(10**14)
+    before = bench.bit("LUT1.OUT")
+    bench.run(1)
+    assert bench.bit("LUT1.OUT") != before

@@ -23,6 +23,8 @@ class Connectors:
         """Registers that are connectors, and no inputs that follow a bus."""
         self.outputs: set[tuple[str, int]] = set()
         """Block and number of each connector that is driven."""
+        self.telling = False
+        """Whether the world is being told of a level, in the middle of a tick."""
         for instance in instances:
             if isinstance(instance.behaviour, InputPort):
                 for number, name in self._numbered(instance, instance.behaviour):
@@ -38,6 +40,21 @@ class Connectors:
     def _numbered(instance: Instance, port: InputPort | OutputPort) -> Iterable[tuple[int, str]]:
         first = (instance.number - 1) * len(port.levels) + 1
         return enumerate(port.levels, start=first)
+
+    def find_input(self, block: str, number: int) -> tuple[Instance, str]:
+        """Return instance and register of an input.
+
+        Raises:
+            ValueError: there is no such input.
+        """
+        if (block, number) not in self.inputs:
+            raise ValueError(f"this box has no input {block}{number}")
+        return self.inputs[block, number]
+
+    def check_output(self, block: str, number: int) -> None:
+        """Raise a ValueError if there is no such output."""
+        if (block, number) not in self.outputs:
+            raise ValueError(f"this box has no output {block}{number}")
 
     def levels(self, instance: Instance) -> dict[str, int]:
         """Return the levels at the inputs of an instance by register."""
@@ -63,7 +80,11 @@ class Connectors:
         for number, name in self._numbered(instance, port):
             level = instance.outputs.get(name, 0)
             if level != self._world.level(instance.block, number):
-                self._world.output_changed(instance.block, number, tick, level)
+                self.telling = True
+                try:
+                    self._world.output_changed(instance.block, number, tick, level)
+                finally:
+                    self.telling = False
 
 
 class EncoderCables:

@@ -30,7 +30,7 @@ from panda_simulator.fabric.agenda import Agenda, Instance
 from panda_simulator.fabric.capture import REPORTED, Acquisition
 from panda_simulator.fabric.engine import Engine
 from panda_simulator.fabric.latency import DOCUMENTED, HARDWARE
-from panda_simulator.fabric.pace import Pace
+from panda_simulator.fabric.pace import Pace, seconds_to_wait
 from panda_simulator.fabric.probe import Probe
 from panda_simulator.fabric.slices import Slices
 from panda_simulator.fabric.wiring import Wiring
@@ -40,14 +40,6 @@ from panda_simulator.world import World
 _MASK = 0xFFFFFFFF
 _SETTLING = 1_000
 """Calls of blocks that a change may set off before it is taken for something that goes on."""
-
-_SHORTEST_WAIT = 0.001
-"""Seconds: events are worked on in batches of this length, not one by one."""
-
-_COMPUTED_WAIT = 0.02
-"""Seconds: the shortest wait where samples are computed."""
-
-_LONGEST_WAIT = 0.5
 
 
 class Fabric:
@@ -123,6 +115,8 @@ class Fabric:
 
     def advance(self) -> None:
         """Catch up with the clock, if there is time for it now (Hardware.advance)."""
+        if self._engine.connectors.telling:
+            return
         # the target stays: a real clock has gone on a few ticks whenever it is asked again
         self._catch_up(self._clock.now())
         self._engine.deliver()
@@ -152,15 +146,8 @@ class Fabric:
     async def _wait(self) -> None:
         """Wait for the next event or for somebody to bring work."""
         self._work.clear()
-        due, shortest = self._agenda.next_tick(), _SHORTEST_WAIT
-        proven = self._engine.leaps.proven_to
-        if proven is not None:
-            # nobody sees whether a leap was made before somebody looks, but for the samples
-            due = self._engine.tick if self._engine.acquisition else proven
-            shortest = _COMPUTED_WAIT
-        wait = _LONGEST_WAIT if due is None else min(self._clock.until(due), _LONGEST_WAIT)
         try:
-            async with asyncio.timeout(max(wait, shortest)):
+            async with asyncio.timeout(seconds_to_wait(self._engine, self._clock)):
                 await self._work.wait()
         except TimeoutError:
             return
@@ -250,6 +237,14 @@ class Fabric:
 
     # Box: what the world does to it
 
+    def present(self) -> int:
+        """Catch up and return the tick come to (world.Box.present)."""
+        self.advance()
+        now, due = self._clock.now(), self._agenda.next_tick()
+        if self._engine.connectors.telling:
+            return self._engine.tick
+        return max(self._engine.tick, now if due is None or due > now else due - 1)
+
     def begin_change(self) -> int:
         """Catch up and return the next tick (world.Box.begin_change)."""
         self.advance()
@@ -296,15 +291,11 @@ class Fabric:
 
     def output_observed(self, block: str, number: int) -> None:
         """Tell of an output from now on (world.Box.output_observed)."""
-        if (block, number) not in self._engine.connectors.outputs:
-            raise ValueError(f"this box has no output {block}{number}")
+        self._engine.connectors.check_output(block, number)
 
     def level_driven(self, block: str, number: int, level: int, tick: int | None = None) -> None:
         """Drive an input, at a tick of its own or a given one (world.Box.level_driven)."""
-        connector = self._engine.connectors.inputs.get((block, number))
-        if connector is None:
-            raise ValueError(f"this box has no input {block}{number}")
-        instance, register = connector
+        instance, register = self._engine.connectors.find_input(block, number)
         if tick is None:
             self.advance()
             self._write(instance, {register: level})
@@ -320,12 +311,11 @@ class Fabric:
         """Let a receiver have what a transmitter sends (world.Box.fibre_laid)."""
         instances = self._wiring.instances
         sender, receiver = instances.get(source), instances.get(target)
-        for end, key in ((sender, source), (receiver, target)):
-            if end is None:
-                raise ValueError(f"this box has no {key[0]}{key[1]} for a fibre")
-        if sender and receiver:
-            self._engine.lay_fibre(sender, receiver, self.begin_change())
-            self._work.set()
+        if sender is None or receiver is None:
+            block, number = source if sender is None else target
+            raise ValueError(f"this box has no {block}{number} for a fibre")
+        self._engine.lay_fibre(sender, receiver, self.begin_change())
+        self._work.set()
 
     def probe(self, block: str, number: int) -> Probe:
         """Look at a block without changing what it does."""
@@ -341,8 +331,12 @@ class Fabric:
 
         The clock is asked once: it goes on while the past is simulated, and whoever looked
         again would never be done on a busy box. If the past is too much for one command,
-        the change comes next after what was simulated.
+        the change comes next after what was simulated. In the middle of a tick, whoever is
+        told of an output changes something at the next one.
         """
+        if self._engine.connectors.telling:
+            self._engine.leaps.forget()
+            return self._engine.tick + 1
         if self._clock.free:
             self._come_to_rest()
         tick = self._next_tick()
@@ -394,6 +388,8 @@ class Fabric:
 
     def _play(self, tick: int, deadline: float = math.inf) -> bool:
         """Simulate up to a tick, or to a time of the pace; return whether it came there."""
+        if self._engine.connectors.telling:
+            return False  # that goes on when whoever is told has returned
         player = self._slices if self._clock.free else self._engine
         there = player.play(tick, deadline, self._pace.seconds)
         self._clock.reached(self._engine.tick)

@@ -10,6 +10,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from panda_simulator.clock import Clock
+from panda_simulator.fabric.engine import Engine
+
 TURN = 0.001
 """Seconds of work between two looks at the event loop."""
 
@@ -25,6 +28,14 @@ _MOST_TOLERATED = 0.5
 
 _JUDGED = 0.1
 """Seconds in which it has to become less."""
+
+_SHORTEST_WAIT = 0.001
+"""Seconds: events are worked on in batches of this length, not one by one."""
+
+_COMPUTED_WAIT = 0.02
+"""Seconds: the shortest wait where samples are computed."""
+
+_LONGEST_WAIT = 0.5
 
 
 class Pace:
@@ -69,3 +80,15 @@ class Pace:
     def rest(self) -> None:
         """Take note that catching up is over and others have their turn."""
         self._rested = self.seconds()
+
+
+def seconds_to_wait(engine: Engine, clock: Clock) -> float:
+    """Return how long an engine that has caught up with its clock may be left alone."""
+    due, shortest = engine.agenda.next_tick(), _SHORTEST_WAIT
+    proven = engine.leaps.proven_to
+    if proven is not None:
+        # nobody sees whether a leap was made before somebody looks, but for the samples
+        due = engine.tick if engine.acquisition else proven
+        shortest = _COMPUTED_WAIT
+    wait = _LONGEST_WAIT if due is None else min(clock.until(due), _LONGEST_WAIT)
+    return max(wait, shortest)

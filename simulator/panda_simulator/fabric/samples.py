@@ -40,6 +40,8 @@ class Samples:
 
     def of(self, first: int, count: int) -> bytes:
         """Return those of some periods, little-endian."""
+        if not self._words.size and not self._marks.size:
+            return b""  # for any number of periods, more than memory has room for
         numbers = np.arange(count, dtype=np.uint32) + np.uint32(first & _MASK)
         words: NDArray[np.uint32] = np.multiply.outer(numbers, self._word_steps)
         words += self._words
