@@ -91,7 +91,8 @@ async def test_many_arms_into_one_file_are_watched_by_one(armed, tmp_path):
         await rows(armed, 3)
         await armed.pcap.arm.set(False)
         await armed.pcap.arm.set(True)
-    assert len(asyncio.all_tasks()) <= before + 1
+    # One that stayed for each arm would be twenty; a question under way has some of its own
+    assert len(asyncio.all_tasks()) < before + 10
     await armed.unstage()
     with h5py.File(tmp_path / "scan.h5") as file:
         assert len(file["PCAP.TS_TRIG.Value"]) == 60
