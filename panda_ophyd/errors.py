@@ -8,6 +8,7 @@
     ├── ProtocolError                           peer software; fatal for the connection
     ├── CommandError                            server: it said ERR
     ├── FieldValueError (ValueError)            caller: a value does not fit the field
+    ├── CompareError                            hardware: a position compare did not end well
     ├── CaptureError                            hardware: an acquisition did not end well
     │   ├── PreflightError                      caller: nothing was armed, it would have failed
     │   └── StallError (TimeoutError)           rows that were expected did not come
@@ -186,6 +187,22 @@ class StallError(CaptureError, TimeoutError):
             samples_written=self.samples_written,
             suspect_row=self.suspect_row,
         )
+
+
+class CompareError(PandaError):
+    """A position compare did not make the pulses that were asked for.
+
+    Attributes:
+        block: on the wire, ``PCOMP1``.
+        health: its own word for what is wrong, "" if it had none.
+        produced: pulses that it did make.
+    """
+
+    def __init__(self, message: str, *, block: str, health: str, produced: int) -> None:
+        self.block = block
+        self.health = health
+        self.produced = produced
+        super().__init__(message)
 
 
 class WriterError(PandaError, OSError):

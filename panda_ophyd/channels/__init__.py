@@ -9,7 +9,8 @@ from panda_ophyd.channels.base import (
     SoftChannel,
     Update,
 )
-from panda_ophyd.channels.fields import ERROR_PREFIX, FieldChannel, LabelChannel, info_of
+from panda_ophyd.channels.fields import ERROR_PREFIX, FieldChannel, info_of
+from panda_ophyd.channels.labels import LabelChannel
 from panda_ophyd.channels.lost import LostValue
 from panda_ophyd.channels.pcap import ArmChannel, ClearTableChannel
 

@@ -14,7 +14,6 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 from pydantic import BaseModel
-from typing_extensions import override
 
 from panda_ophyd.changes import Change
 from panda_ophyd.channels.base import INVALID_ALARM, ChannelInfo, Plain, Update
@@ -99,6 +98,16 @@ class FieldChannel:
         self._last: Plain = _blank(self._info.kind)
         self._zero: Plain = 0 if self._info.kind is float else self._last
         self._own_callbacks: list[Callable[[Update], None]] = []
+
+    @property
+    def session(self) -> PandaSession:
+        """The box of the moment."""
+        return self._session
+
+    @property
+    def target(self) -> str:
+        """The field on the wire, ``SEQ1.ENABLE``."""
+        return self._spec.target
 
     @property
     def source(self) -> str:
@@ -376,24 +385,3 @@ def _columns_of(value: Any, target: str) -> Mapping[str, Any]:
     if isinstance(value, BaseModel):
         return dict(value)
     raise FieldValueError(target, value, "a table is a Table or a mapping of columns")
-
-
-class LabelChannel(FieldChannel):
-    """``*METADATA.LABEL_x``: the label somebody gave a block, else the block's description.
-
-    Source: the IOC shows the description where no label is set
-    (flyscan.md 4.4, LABEL).
-    """
-
-    def __init__(self, session: PandaSession, spec: SignalSpec, fallback: str) -> None:
-        super().__init__(session, spec)
-        self._fallback = fallback
-
-    @override
-    def _decode(self, text: str) -> Plain:
-        return text or self._fallback
-
-    @override
-    async def put(self, value: Any) -> None:
-        """Set the label; the description itself is no label, so that settings can be put back."""
-        await super().put("" if value == self._fallback else value)

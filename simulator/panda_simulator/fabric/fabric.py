@@ -33,6 +33,7 @@ from panda_simulator.fabric.latency import DOCUMENTED, HARDWARE
 from panda_simulator.fabric.pace import Pace, seconds_to_wait
 from panda_simulator.fabric.probe import Probe
 from panda_simulator.fabric.slices import Slices
+from panda_simulator.fabric.turns import shared_turns
 from panda_simulator.fabric.wiring import Wiring
 from panda_simulator.hardware import CaptureSink, Completion
 from panda_simulator.world import World
@@ -135,13 +136,14 @@ class Fabric:
     async def run(self) -> None:
         """Follow the clock until cancelled, in slices that leave the event loop responsive."""
         self._work = asyncio.Event()  # it belongs to the loop that runs now
-        while True:
-            target = self._clock.horizon()
-            if self.simulate(target):
-                await self._wait()
-            else:
-                self._lag(target)
-                await asyncio.sleep(0)
+        with shared_turns():
+            while True:
+                target = self._clock.horizon()
+                if self.simulate(target):
+                    await self._wait()
+                else:
+                    self._lag(target)
+                    await asyncio.sleep(0)
 
     async def _wait(self) -> None:
         """Wait for the next event or for somebody to bring work."""
