@@ -1,4 +1,4 @@
-"""A block that a flyer drives, asked for what `ophyd` signals cannot give: many fields at one moment.
+"""A block that a flyer drives, asked for what signals cannot give: many fields at one moment.
 
 Flyers are given devices (``panda.seq[1]``), and set their signals, so that mock mode and
 whoever looks on see the same. Progress is read past the signals, all fields in one round
@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from ophyd_async.core import Device, Signal
+from ophyd_async.core import Device
 
 from panda_ophyd.channels import FieldChannel
 from panda_ophyd.control import Ok, Query
@@ -81,7 +82,6 @@ def block_behind(device: Device, field: str) -> Block | None:
     return Block(channel.session, block_of(channel.target))
 
 
-def signal_backend(signal: Signal[object]) -> object:
+def signal_backend(signal: Any) -> object:
     """Return what is behind a signal of the framework."""
-    connector = signal._connector  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-    return getattr(connector, "backend", None)
+    return getattr(signal._connector, "backend", None)  # noqa: SLF001

@@ -12,13 +12,13 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
-from ophyd_async.core import FlyableLogic, wait_for_value
+from ophyd_async.core import wait_for_value
 from ophyd_async.fastcs.panda import PandaBitMux, PandaPcompDirection, PcompBlock, PcompInfo
 from typing_extensions import override
 
 from panda_ophyd.errors import CompareError, FieldValueError
 from panda_ophyd.flyers.block import Block, block_behind
-from panda_ophyd.flyers.device import PandaFlyer
+from panda_ophyd.flyers.device import PandaFlyableLogic
 from panda_ophyd.flyers.watch import PATIENCE, Moment, StalledError, until_over
 
 START_TIMEOUT = 1.0
@@ -43,7 +43,7 @@ class CompareRun:
 
 
 @dataclass
-class StaticPcompFlyableLogic(FlyableLogic[PcompInfo, CompareRun]):
+class StaticPcompFlyableLogic(PandaFlyableLogic[PcompInfo, CompareRun]):
     """Upstream's logic of this name, with its faults mended.
 
     Attributes:
@@ -58,10 +58,12 @@ class StaticPcompFlyableLogic(FlyableLogic[PcompInfo, CompareRun]):
     pre_start: int = 0
     patience: float | None = PATIENCE
     _moment: Moment | None = field(default=None, init=False, repr=False)
+    _wanted: int = field(default=0, init=False, repr=False)
 
     @override
     async def on_prepare(self, value: PcompInfo) -> CompareRun:
         check_compare(value, self.pre_start, self.pcomp.name)
+        self._moment, self._wanted = None, value.number_of_pulses
         pcomp: Any = self.pcomp
         await pcomp.enable.set(PandaBitMux.ZERO)
         block = block_behind(self.pcomp, "enable")
@@ -115,6 +117,10 @@ class StaticPcompFlyableLogic(FlyableLogic[PcompInfo, CompareRun]):
     def _note(self, moment: Moment) -> None:
         self._moment = moment
 
+    @override
+    def progress(self) -> tuple[int, int | None] | None:
+        return None if self._moment is None else (self._moment.done, self._wanted or None)
+
     def _error(self, ctx: CompareRun, what: str, moment: Moment | None) -> CompareError:
         name = ctx.block.name if ctx.block else self.pcomp.name
         done = moment.done if moment else 0
@@ -130,10 +136,6 @@ class StaticPcompFlyableLogic(FlyableLogic[PcompInfo, CompareRun]):
     async def stop(self) -> None:
         await self.pcomp.enable.set(PandaBitMux.ZERO)
         await wait_for_value(self.pcomp.active, False, timeout=START_TIMEOUT)
-
-    @override
-    def with_device(self, name: str = "") -> PandaFlyer[PcompInfo, CompareRun]:
-        return PandaFlyer.of(self, name)
 
 
 _ADVICE = "the position is faulty, or moves faster than one STEP a tick: check encoder and cable"

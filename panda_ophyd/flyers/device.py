@@ -1,41 +1,84 @@
-"""A flyer as the RunEngine sees it: upstream's, and it can be paused, resumed and stopped."""
+"""A flyer as the RunEngine sees it: upstream's, that tells how far it is and can be paused."""
 
 from __future__ import annotations
 
-from typing import Any, Self, TypeVar
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any, TypeVar
 
-from ophyd_async.core import FlyableLogic, StandardFlyable
+from ophyd_async.core import FlyableLogic, StandardFlyable, WatchableAsyncStatus, WatcherUpdate
+from typing_extensions import override
 
 PrepareT = TypeVar("PrepareT")
 CtxT = TypeVar("CtxT")
 
+PROGRESS_PERIOD = 0.25
+"""Seconds between two tellings of how far a flyer is."""
 
-class PandaFlyer(StandardFlyable[PrepareT, CtxT]):
-    """A flyer of one of our logics.
 
-    The RunEngine calls `pause` and `resume` on it. What they mean is the logic's affair: one
-    that has an ``on_pause`` is asked, others go on.
-    """
+class PandaFlyableLogic(FlyableLogic[PrepareT, CtxT]):
+    """What our logics do beside upstream's hooks."""
 
-    @classmethod
-    def of(cls, logic: FlyableLogic[PrepareT, CtxT], name: str) -> Self:
-        """Make the device of a logic."""
-        flyer = cls(name=name)
-        flyer.flyable_logic = logic
+    def progress(self) -> tuple[int, int | None] | None:
+        """Return how many frames or pulses are over, of how many; None if nobody knows."""
+        return None
+
+    async def on_pause(self) -> None:
+        """Stop triggering, when the RunEngine pauses; others go on."""
+
+    async def on_resume(self) -> None:
+        """Go on, or say why that cannot be."""
+
+    @override
+    def with_device(self, name: str = "") -> PandaFlyer[PrepareT, CtxT]:
+        flyer = PandaFlyer[PrepareT, CtxT](name=name)
+        flyer.flyable_logic = self
         return flyer
 
+
+class PandaFlyer(StandardFlyable[PrepareT, CtxT]):
+    """A flyer of one of our logics; the RunEngine calls `pause` and `resume` on it."""
+
+    @property
+    def _logic(self) -> PandaFlyableLogic[Any, Any]:
+        logic: Any = self.flyable_logic
+        return logic
+
+    @WatchableAsyncStatus.wrap
+    @override
+    async def complete(self) -> AsyncIterator[WatcherUpdate[int]]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        begun = time.monotonic()
+        flight: Any = super().complete()
+        try:
+            while True:
+                over, _ = await asyncio.wait({flight.task}, timeout=PROGRESS_PERIOD)
+                known = self._logic.progress()
+                if known is not None:
+                    done, wanted = known
+                    yield WatcherUpdate(
+                        name=self.name,
+                        current=done,
+                        initial=0,
+                        target=done if wanted is None else wanted,
+                        unit="",
+                        precision=0,
+                        time_elapsed=time.monotonic() - begun,
+                    )
+                if over:
+                    break
+            await flight
+        finally:
+            flight.task.cancel()
+
     async def pause(self) -> None:
-        """Stop triggering, when the RunEngine pauses."""
-        on_pause: Any = getattr(self.flyable_logic, "on_pause", None)
-        if on_pause is not None:
-            await on_pause()
+        """Stop triggering."""
+        await self._logic.on_pause()
 
     async def resume(self) -> None:
         """Go on, or say why that cannot be."""
-        on_resume: Any = getattr(self.flyable_logic, "on_resume", None)
-        if on_resume is not None:
-            await on_resume()
+        await self._logic.on_resume()
 
-    async def stop(self, success: bool = True) -> None:  # noqa: ARG002  however it went
+    async def stop(self, success: bool = True) -> None:  # noqa: ARG002  bluesky's Stoppable
         """Stop triggering, for good."""
-        await self.flyable_logic.stop()
+        await self._logic.stop()
