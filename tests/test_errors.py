@@ -9,6 +9,7 @@ import pytest
 from panda_ophyd.errors import (
     CaptureError,
     CommandError,
+    CompareError,
     FieldValueError,
     PandaConnectionError,
     PandaError,
@@ -28,6 +29,7 @@ EXAMPLES: list[PandaError] = [
     ProtocolError("no number", b"OK =x"),
     CommandError("PULSE1.DELAY=x", "Number missing"),
     FieldValueError("PULSE1.DELAY", [1, 2], "it is a number"),
+    CompareError("PCOMP1: 4 of 20 pulses", block="PCOMP1", health="OK", produced=4),
     CaptureError("it ended badly", **END),  # pyright: ignore[reportArgumentType]
     PreflightError("panda", {"trigger": "PCAP.TRIG is ZERO"}),
     StallError("no row came", **END),  # pyright: ignore[reportArgumentType]
