@@ -9,6 +9,20 @@ from panda_ophyd.loading.port import TablePort, TableStatus
 
 Kind = Literal["fixed", "streamed", "double-buffered"]
 
+LONGEST_POLL = 0.5
+SHORTEST_POLL = 0.01
+"""Bounds of the seconds between two looks at a sequencer."""
+
+_LOOKS = 4
+
+
+def poll_period(queued: float) -> float:
+    """Return when to look again, s, while lines of so many seconds wait in the box.
+
+    Four times before they are played, so that what is left is refilled well before.
+    """
+    return min(max(queued / _LOOKS, SHORTEST_POLL), LONGEST_POLL)
+
 
 class Loading(ABC):
     """Lines on their way into a box; `load` makes it, with the first of them in.

@@ -184,6 +184,13 @@ class Cutter:
         self._held_lines -= len(chunk)
         return chunk, self.fill(1) == 0
 
+    def give_back(self, chunk: Chunk) -> None:
+        """Take back lines that were the latest to be given."""
+        if len(chunk):
+            self._held.appendleft(chunk)
+            self._held_lines += len(chunk)
+            self.taken -= len(chunk)
+
     def count(self, limit: int) -> int:
         """Return how many lines there are in all, for a message; it keeps none of them.
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Iterator
+from typing import NoReturn
 
 from panda_ophyd.errors import FieldValueError, PandaError, SequenceError
 from panda_ophyd.loading.base import Loading
 from panda_ophyd.loading.chunks import Cutter, Lines
+from panda_ophyd.loading.double import LEAST_SECONDS, DoubleBuffered
 from panda_ophyd.loading.fixed import FixedTable
 from panda_ophyd.loading.port import TablePort
 from panda_ophyd.loading.streamed import StreamedTable
+from panda_ophyd.loading.turns import Turns
 
 CLOCK = 125_000_000
 """Ticks a second."""
@@ -32,6 +35,8 @@ async def load(
     wanted_seconds: float = 2.0,
     clock: float = CLOCK,
     prescale: int = 1,
+    turns: Turns | None = None,
+    least_seconds: float = LEAST_SECONDS,
 ) -> Loading:
     """Clear a table and load lines into it: all of them, or as many as are needed to start.
 
@@ -46,6 +51,9 @@ async def load(
             allow it, s.
         clock: ticks a second, of the wall clock that this program lives by.
         prescale: ticks of a unit of time in the lines, as in PRESCALE.
+        turns: two sequencers, the first of which has `port`, for a server that cannot stream;
+            they need a prescale of 1.
+        least_seconds: playing time of a table of these, where lines allow it, s.
 
     Returns:
         The loading; await its `Loading.feed` beside the scan.
@@ -65,16 +73,23 @@ async def load(
             fixed = FixedTable(port, chunk, repeats)  # which refuses to be empty
             await fixed.start()
             return fixed
-        await _check_streamable(port, cutter, repeats)
-        streamed = StreamedTable(
-            port, cutter, chunk_lines=chunk_lines, wanted=wanted_seconds, clock=clock
-        )
-        await streamed.start()
+        way: StreamedTable | DoubleBuffered
+        if repeats == 1 and await port.supports_streaming():
+            way = StreamedTable(
+                port, cutter, chunk_lines=chunk_lines, wanted=wanted_seconds, clock=clock
+            )
+        elif repeats == prescale == 1 and turns is not None:
+            way = DoubleBuffered(
+                turns, cutter, chunk_lines=chunk_lines, least_seconds=least_seconds, clock=clock
+            )
+        else:
+            way = await _refuse(port, cutter, repeats, turns)
+        await way.start()
     except BaseException:
         with contextlib.suppress(PandaError):  # what came first is what counts
             await port.clear()
         raise
-    return streamed
+    return way
 
 
 async def _cleared(port: TablePort) -> None:
@@ -86,16 +101,18 @@ async def _cleared(port: TablePort) -> None:
         raise SequenceError(block, reason, health="not asked")
 
 
-async def _check_streamable(port: TablePort, cutter: Cutter, repeats: int) -> None:
-    streams = await port.supports_streaming()
-    if streams and repeats == 1:
-        return
+async def _refuse(port: TablePort, cutter: Cutter, repeats: int, turns: Turns | None) -> NoReturn:
     count = await asyncio.to_thread(cutter.count, _COUNTED)
     many = f"{count} lines" if count < _COUNTED else f"{count} lines or more"
-    if streams:
+    if repeats != 1:
         reason = (
-            f"it holds {port.max_lines}, and a longer table is streamed, which plays it once and"
-            f" not {repeats} times: let the lines themselves repeat"
+            f"it holds {port.max_lines}, and a longer table is played once and not with"
+            f" REPEATS={repeats}: let the lines themselves repeat"
+        )
+    elif turns is not None:
+        reason = (
+            f"it holds {port.max_lines}, and two sequencers that take turns need a PRESCALE of"
+            " 1 tick: make the lines in ticks"
         )
     else:
         reason = (

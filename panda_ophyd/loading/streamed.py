@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import ClassVar
 
 from typing_extensions import override
 
 from panda_ophyd.errors import SequenceError
-from panda_ophyd.loading.base import Kind, Loading
-from panda_ophyd.loading.chunks import Chunk, Cutter
+from panda_ophyd.loading.ahead import Ahead
+from panda_ophyd.loading.base import Kind, Loading, poll_period
+from panda_ophyd.loading.chunks import Cutter
 from panda_ophyd.loading.faults import STREAMING, STREAMING_LAST, find_stream_fault, has_started
 from panda_ophyd.loading.ledger import Ledger
 from panda_ophyd.loading.port import TablePort, TableStatus
-
-LONGEST_POLL = 0.5
-SHORTEST_POLL = 0.01
-"""Bounds of the seconds between two looks at QUEUED_LINES."""
-
-_LOOKS = 4
-"""How often QUEUED_LINES is looked at while what is queued is played, were nothing added."""
 
 
 class StreamedTable(Loading):
@@ -40,13 +35,13 @@ class StreamedTable(Loading):
     ) -> None:
         super().__init__(port)
         self._block = port.target.partition(".")[0]
-        self._cutter = cutter
-        self._chunk_lines = min(chunk_lines, port.max_lines)
         self._wanted = max(round(wanted * clock), 1)
         self._clock = clock
         self._ledger = Ledger()
         self._before = TableStatus("", "")
-        self._ahead: asyncio.Future[tuple[Chunk, bool]] | None = None
+        # half of what is wanted: so at least two wait whenever that much waits
+        lines, ticks = min(chunk_lines, port.max_lines), max(self._wanted // 2, 1)
+        self._ahead = Ahead(partial(cutter.next, lines, ticks))
         self._last_sent = False
         self._torn = False
 
@@ -73,7 +68,7 @@ class StreamedTable(Loading):
     async def start(self) -> None:
         """Send the first segments, as many as make the time wanted."""
         while self._wants_more():
-            await asyncio.wait([self._read_ahead()])
+            await asyncio.wait([self._ahead.begin()])
             await self._send()
         self._before = await self.port.status()
         self._raise_for(self._before)
@@ -82,7 +77,7 @@ class StreamedTable(Loading):
     async def feed(self) -> None:
         while not self._last_sent:
             await self.check()
-            ahead = self._read_ahead()
+            ahead = self._ahead.begin()
             if not self._wants_more():
                 await asyncio.sleep(self._pause())
             elif ahead.done():
@@ -109,23 +104,11 @@ class StreamedTable(Loading):
 
     def _pause(self) -> float:
         """Return for how long nothing needs to be looked at, s."""
-        queued = self._ledger.ticks_behind / self._clock
-        return min(max(queued / _LOOKS, SHORTEST_POLL), LONGEST_POLL)
-
-    def _read_ahead(self) -> asyncio.Future[tuple[Chunk, bool]]:
-        """Let a thread make the next segment, unless one is under way or done."""
-        if self._ahead is None:
-            # half of what is wanted: so at least two wait whenever that much waits
-            ticks = max(self._wanted // 2, 1)
-            self._ahead = asyncio.ensure_future(
-                asyncio.to_thread(self._cutter.next, self._chunk_lines, ticks)
-            )
-            self._ahead.add_done_callback(_heard)
-        return self._ahead
+        return poll_period(self._ledger.ticks_behind / self._clock)
 
     async def _send(self) -> None:
         """Send the segment that was made."""
-        chunk, last = await self._read_ahead()
+        chunk, last = await self._ahead.begin()
         if self._torn:
             raise self._error("a write to it failed or was cancelled, so what it has is not known")
         forget = self._ledger.add(chunk)
@@ -136,7 +119,7 @@ class StreamedTable(Loading):
             forget()
             raise
         self._torn = False
-        self._ahead = None
+        self._ahead.taken()
         self._last_sent = last
         mode, wanted = await self.port.mode(), STREAMING_LAST if last else STREAMING
         if mode != wanted:
@@ -154,9 +137,3 @@ class StreamedTable(Loading):
             line=None if status is None else status.line,
             frames_done=None if status is None else self.frames_done(status),
         )
-
-
-def _heard(ahead: asyncio.Future[tuple[Chunk, bool]]) -> None:
-    # an error of the generator is told when its lines are wanted, and to nobody if they are not
-    if not ahead.cancelled():
-        ahead.exception()
