@@ -16,6 +16,7 @@ from panda_ophyd.errors import (
     PandaError,
     PandaTimeoutError,
     ProtocolError,
+    SequenceError,
     WriterError,
 )
 from panda_ophyd.introspection import BoxInfo, introspect
@@ -37,6 +38,7 @@ __all__ = [
     "PandaError",
     "PandaTimeoutError",
     "ProtocolError",
+    "SequenceError",
     "WriterError",
     "introspect",
 ]

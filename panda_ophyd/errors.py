@@ -12,6 +12,7 @@
     ├── CaptureError                            hardware: an acquisition did not end well
     │   ├── PreflightError                      caller: nothing was armed, it would have failed
     │   └── StallError (TimeoutError)           rows that were expected did not come
+    ├── SequenceError                           hardware: a sequencer stopped, or lines came late
     └── WriterError (OSError)                   disk: the file would not take it
 
 A message is one line: what failed, on what, why, and what the user can do. Every error
@@ -57,6 +58,7 @@ REFUSALS: Mapping[str, str] = {
     "Table write is not a whole number of rows": "give FIELD.ROW_WORDS numbers a row",
     "Too many points for table": "FIELD.MAX_LENGTH? says how many words it holds",
     "Table currently being written": "another connection has begun to write it and not ended",
+    "Table do not support streaming mode": "write it without '<', as a whole",
     "Table is in streaming mode": "clear it first: write it with no line",
     "Last streaming table was sent": "clear it first: write it with no line",
     "Extension server not running": "restart the PandA's server",
@@ -203,6 +205,34 @@ class CompareError(PandaError):
         self.health = health
         self.produced = produced
         super().__init__(message)
+class SequenceError(PandaError):
+    """A sequencer stopped before its lines were done, or they came too late for it.
+
+    Attributes:
+        block: the sequencer, ``SEQ1``.
+        health: its HEALTH, "OK" if the block itself found nothing wrong.
+        line: the line it had come to, from 1; of a stream or of two blocks that take turns,
+            counted over everything that was loaded. None if not known.
+        frames_done: frames of the scan that were complete before that, None if not known.
+    """
+
+    def __init__(
+        self,
+        block: str,
+        reason: str,
+        *,
+        health: str,
+        line: int | None = None,
+        frames_done: int | None = None,
+    ) -> None:
+        self.block = block
+        self.health = health
+        self.line = line
+        self.frames_done = frames_done
+        where = "" if line is None else f", at line {line}"
+        if frames_done is not None:
+            where += f" after {frames_done} frames"
+        super().__init__(f"{block}: {reason} [HEALTH {health}{where}]")
 
 
 class WriterError(PandaError, OSError):

@@ -16,6 +16,7 @@ from panda_ophyd.errors import (
     PandaTimeoutError,
     PreflightError,
     ProtocolError,
+    SequenceError,
     StallError,
     WriterError,
 )
@@ -33,6 +34,7 @@ EXAMPLES: list[PandaError] = [
     CaptureError("it ended badly", **END),  # pyright: ignore[reportArgumentType]
     PreflightError("panda", {"trigger": "PCAP.TRIG is ZERO"}),
     StallError("no row came", **END),  # pyright: ignore[reportArgumentType]
+    SequenceError("SEQ1", "the table ran dry", health="DMA underrun", line=7, frames_done=6),
     WriterError("/data/scan.h5", "No space left on device"),
 ]
 

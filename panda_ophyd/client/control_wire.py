@@ -22,6 +22,7 @@ from typing_extensions import override
 
 from panda_ophyd.client.wire import Wire
 from panda_ophyd.control import (
+    AssignTable,
     Err,
     Lines,
     Ok,
@@ -37,6 +38,11 @@ from panda_ophyd.errors import PandaConnectionError, PandaTimeoutError, Protocol
 WRITE_BUFFER_BYTES = 1024 * 1024
 """Unsent bytes beyond which callers wait before adding more: 40,000 pipelined queries, or a
 quarter of the largest table there is."""
+
+_LOGGED = 200
+
+ENCODED_LINES = 4096
+"""Lines of tables that are encoded at once, 256 KiB; more are in a thread, for the loop's sake."""
 
 _log = logging.getLogger(__name__)
 
@@ -93,7 +99,7 @@ class ControlWire(Wire):
         """
         if not requests:
             return []
-        data = b"".join(map(encode, requests))
+        data = await _encoded(requests)
         slot = _Slot(requests, asyncio.get_running_loop().create_future())
         try:
             async with asyncio.timeout(timeout):
@@ -103,7 +109,7 @@ class ControlWire(Wire):
                 self.transport.write(self._probe() + data)
                 self._slots.append(slot)
                 self.round_trips += 1
-                _log.debug("%s > %.200r", self.where, data)
+                _log.debug("%s > %.200r", self.where, data[:_LOGGED])
                 return await slot.future
         except PandaTimeoutError:  # which tells more
             raise
@@ -213,6 +219,14 @@ class ControlWire(Wire):
         loss = PandaConnectionError(f"{_name(slot)} has no answer: {self.lost}")
         loss.__cause__ = self.lost.__cause__ if self.lost else None
         return loss
+
+
+async def _encoded(requests: Sequence[Request]) -> bytes:
+    def join() -> bytes:
+        return b"".join(map(encode, requests))
+
+    lines = sum(len(request.lines) for request in requests if isinstance(request, AssignTable))
+    return join() if lines <= ENCODED_LINES else await asyncio.to_thread(join)
 
 
 def _name(slot: _Slot) -> str:
