@@ -1,4 +1,4 @@
-"""A sequencer from its first register to its last frame: set up, started when ready, judged at its end.
+"""A sequencer from its first register to its last frame: set up, started when ready, judged.
 
 Source: flyscan.md 2.3 (16 to 19), 3.2, 3.6; blocks.md 5.10.
 """
@@ -7,18 +7,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from ophyd_async.core import wait_for_value
-from ophyd_async.fastcs.panda import PandaBitMux, PandaTimeUnits, SeqBlock
+from ophyd_async.fastcs.panda import (
+    PandaBitMux,
+    PandaTimeUnits,
+    SeqBlock,
+    SeqTable,
+    SeqTrigger,
+)
 
-from panda_ophyd.errors import PandaError, SequenceError
+from panda_ophyd.errors import FieldValueError, PandaError, SequenceError
 from panda_ophyd.flyers.block import Block, block_behind
 from panda_ophyd.flyers.watch import Moment, StalledError, until_over
 from panda_ophyd.loading import Loading, SessionTablePort, TableStatus, load
-from panda_ophyd.sequences import SeqLines, Trigger
+from panda_ophyd.sequences import SeqLines, SeqState, SequenceProgress, Trigger
 
 READY_TIMEOUT = 5.0
 """Seconds for a table to be loaded: the box takes microseconds, a busy one some more."""
@@ -38,11 +46,13 @@ class Sequence:
 
     Attributes:
         lines: batches of lines in ticks; a generator is asked as late as can be.
+        frames: in all, None if only the lines can tell.
         repeats: of the whole table, at least 1.
         inputs: signals of the block by Python name to what they are connected to first.
     """
 
     lines: Iterator[SeqLines]
+    frames: int | None = None
     repeats: int = 1
     inputs: Mapping[str, str] | None = None
 
@@ -70,6 +80,8 @@ class Sequencer:
         self._port: SessionTablePort | None = None
         self._feeding: asyncio.Task[None] | None = None
         self._stopping = False
+        self._progress = SequenceProgress()
+        self._unit = 0.0
 
     @property
     def name(self) -> str:
@@ -90,6 +102,10 @@ class Sequencer:
     async def set_up(self, sequence: Sequence, clock: float) -> None:
         """Connect its inputs, then load what it is to play, in ticks.
 
+        Args:
+            sequence: to play.
+            clock: ticks a second.
+
         Raises:
             SequenceError, FieldValueError: as `panda_ophyd.loading.load`.
         """
@@ -100,26 +116,30 @@ class Sequencer:
         await seq.prescale.set(0)
         await seq.repeats.set(sequence.repeats)
         if self.block is None:
-            await seq.table.set(as_table(SeqLines.concat(list(sequence.lines))))
+            await seq.table.set(as_table(SeqLines.concat(sequence.lines)))
             return
+        self._progress, self._unit = SequenceProgress(), 1 / clock
         self._port = SessionTablePort(self.block.session, f"{self.block.name}.TABLE")
-        self.loading = await load(
-            self._port, sequence.lines, repeats=sequence.repeats, clock=clock
-        )
-        if self.loading.handed_over:
-            self.frames = self.loading.total_frames
+        lines = tapped(sequence.lines, self._progress)
+        self.loading = await load(self._port, lines, repeats=sequence.repeats, clock=clock)
+        self.frames = sequence.frames
+        if self.loading.kind == "fixed":
+            self._progress.repeats = sequence.repeats
+            self.frames = self._progress.total_frames
 
-    def adopt_table(self, lines: SeqLines, repeats: int) -> None:
+    def adopt_table(self, table: SeqTable, repeats: int, unit: float) -> None:
         """Note that a table was set through the signal of the block.
 
         Args:
-            lines: what it plays, for knowing how far it is.
+            table: each repeat of a line of it counts as a frame.
             repeats: of the table, 0 for ever.
+            unit: of its times, s.
         """
         if self.block is None:
             return
         self._port = SessionTablePort(self.block.session, f"{self.block.name}.TABLE")
-        self.frames = int(lines.frames.sum()) * repeats or None
+        self._progress, self._unit = SequenceProgress(lines_of(table), repeats=repeats), unit
+        self.frames = self._progress.total_frames
 
     # Running
 
@@ -148,11 +168,8 @@ class Sequencer:
             what = f"its table is not ready {READY_TIMEOUT:g} s after it was written"
             raise await self._error(what) from slow
 
-    async def finish(self, *, patience: float | None = None) -> None:
-        """Wait until it has played everything.
-
-        Args:
-            patience: in place of that of the sequencer.
+    async def finish(self) -> None:
+        """Wait until it has played everything, or was interrupted.
 
         Raises:
             SequenceError: it stopped early, was disabled, starved, or nothing moves any more.
@@ -161,15 +178,15 @@ class Sequencer:
             await wait_for_value(self.seq.active, False, timeout=None)
             return
         watching = asyncio.create_task(
-            until_over(self._look, patience or self._patience, self._note), name=f"watch {self.name}"
+            until_over(self._look, self._patience, self._note), name=f"watch {self.name}"
         )
         try:
             await self._either(watching)
         except StalledError as stall:
             if self._stopping:
                 return
-            text = f"nothing has moved for {stall.quiet:.1f} s"
-            raise await self._error(f"{text}, {stall.moment.waits_for}") from None
+            what = f"nothing has moved for {stall.quiet:.1f} s"
+            raise await self._error(what, stall.moment) from None
         finally:
             watching.cancel()
         await self._judge()
@@ -179,9 +196,8 @@ class Sequencer:
         feeding = self._feeding
         waits: set[asyncio.Task[Any]] = {watching} | ({feeding} if feeding else set())
         done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        if feeding in done and feeding is not None and watching not in done:
-            if not self._stopping:
-                feeding.result()
+        if feeding is not None and feeding in done and not self._stopping:
+            feeding.result()
         await watching
 
     async def _judge(self) -> None:
@@ -235,22 +251,104 @@ class Sequencer:
     def _note(self, moment: Moment) -> None:
         self.moment = moment
 
-    async def _look(self) -> Moment:
-        if self._port is None or self.block is None:
+    async def _status(self) -> TableStatus:
+        if self._port is None:
             raise RuntimeError("a sequencer in mock mode has nothing to look at")
-        loading = self.loading
-        status = await (self._port.status() if loading is None else loading.check())
+        return await (self._port.status() if self.loading is None else self.loading.check())
+
+    async def _look(self) -> Moment:
+        status = await self._status()
         done = self._frames_done(status)
-        waits_for, inputs = "", dict[str, str]()
-        if status.state == WAITING:
-            waits_for, inputs = await self._waits_for(self.block, status)
-        frames = "" if self.frames is None else f" of {self.frames}"
+        waits_for, inputs = await self._waits_for(status)
         return Moment(
             active=status.active,
             health=status.health,
             done=done,
             at=(status.place, status.state),
             due=self._due(status),
-            waits_for=f"{done}{frames} frames, {waits_for or f'it is in {status.state}'}",
+            waits_for=waits_for,
             inputs=inputs,
         )
+
+    def _frames_done(self, status: TableStatus) -> int:
+        return self._progress.frames_done(*status.place, SeqState[status.state])
+
+    def _due(self, status: TableStatus) -> float:
+        """Return what one repeat of the present line takes, s."""
+        line = self._progress.line(status.line)
+        if line is None or status.state == WAITING:
+            return 0.0
+        repeats = max(int(line.repeats[0]), 1)
+        return int(line.line_ticks()[0]) / repeats * self._unit
+
+    async def _waits_for(self, status: TableStatus) -> tuple[str, dict[str, str]]:
+        """Return what it waits for in words, and what that depends on with its present value."""
+        words = self._progress.waits_for(status.line, SeqState[status.state])
+        if not words or self.block is None:
+            return "", {}
+        (name,) = _INPUT.findall(words)
+        source = (await self.block.read(name))[name]
+        if "." not in source:
+            return f"{words}, but {name} is {source}: connect it", {}
+        (value,) = await self.block.ask([source])
+        return f"{words} ({name} is {source}, at {value})", {source: value}
+
+    async def _error(self, what: str, moment: Moment | None = None) -> SequenceError:
+        status = await self._status()
+        of = "" if self.frames is None else f" of {self.frames}"
+        done = self._frames_done(status)
+        waits = moment.waits_for if moment else ""
+        reason = f"{done}{of} frames: {what}{f', {waits}' if waits else ''}"
+        return SequenceError(self.name, reason, health=status.health, line=status.line)
+
+
+_INPUT = re.compile(r"(?:BIT|POS)[ABC]")
+
+_REASONS = {
+    "DMA underrun": "the table ran dry: lines came later than they were played",
+    "Not ready for table": "somebody wrote its table while it ran",
+}
+
+
+def tapped(lines: Iterator[SeqLines], progress: SequenceProgress) -> Iterator[SeqLines]:
+    """Yield batches of lines and remember them."""
+    for batch in lines:
+        progress.add(batch)
+        yield batch
+
+
+def as_table(lines: SeqLines) -> SeqTable:
+    """Return lines as the framework's table, however many there are."""
+    columns: dict[str, Any] = dict(lines.columns())
+    columns["trigger"] = [SeqTrigger(Trigger(code).label) for code in lines.trigger.tolist()]
+    # not validated: upstream's class knows only the 4096 lines of old firmware
+    return SeqTable.model_construct(**columns)
+
+
+def lines_of(table: SeqTable) -> SeqLines:
+    """Return a table of the framework as lines; each repeat of a line counts as a frame.
+
+    Raises:
+        FieldValueError: a trigger has no name, or a number does not fit.
+    """
+    codes = {trigger.label: trigger for trigger in Trigger}
+    outputs = [
+        sum(np.asarray(getattr(table, f"out{letter}{phase}"), np.int64) << bit
+            for bit, letter in enumerate("abcdef"))
+        for phase in (1, 2)
+    ]  # fmt: skip
+    try:
+        trigger = [int(codes[getattr(item, "value", item)]) for item in table.trigger]
+    except KeyError as unknown:
+        reason = f"it is one of {', '.join(codes)}"
+        raise FieldValueError("trigger", unknown.args[0], reason) from None
+    return SeqLines.of(
+        repeats=table.repeats,
+        trigger=trigger,
+        position=table.position,
+        time1=table.time1,
+        outputs1=outputs[0],
+        time2=table.time2,
+        outputs2=outputs[1],
+        frames=table.repeats,
+    )
