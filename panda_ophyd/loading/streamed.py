@@ -87,10 +87,11 @@ class StreamedTable(Loading):
 
     @override
     async def check(self) -> TableStatus:
-        status = await self.port.status()
-        self._raise_for(status)
-        self._ledger.release(status.queued)
-        return status
+        async with self._busy:
+            status = await self.port.status()
+            self._raise_for(status)
+            self._ledger.release(status.queued)
+            return status
 
     @override
     def frames_done(self, status: TableStatus) -> int | None:
@@ -109,6 +110,10 @@ class StreamedTable(Loading):
     async def _send(self) -> None:
         """Send the segment that was made."""
         chunk, last = await self._ahead.begin()
+        async with self._busy:
+            await self._write(chunk, last=last)
+
+    async def _write(self, chunk: Chunk, *, last: bool) -> None:
         if self._torn:
             raise self._error("a write to it failed or was cancelled, so what it has is not known")
         forget = self._ledger.add(chunk)
