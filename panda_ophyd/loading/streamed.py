@@ -11,7 +11,7 @@ from typing_extensions import override
 from panda_ophyd.errors import SequenceError
 from panda_ophyd.loading.ahead import Ahead
 from panda_ophyd.loading.base import Kind, Loading, poll_period
-from panda_ophyd.loading.chunks import Cutter
+from panda_ophyd.loading.chunks import Chunk, Cutter
 from panda_ophyd.loading.faults import STREAMING, STREAMING_LAST, find_stream_fault, has_started
 from panda_ophyd.loading.ledger import Ledger
 from panda_ophyd.loading.port import TablePort, TableStatus

@@ -132,7 +132,7 @@ async def test_a_short_table_cannot_stream(tmp_path):
     ):
         port = SessionTablePort(session, "SEQ1.TABLE")
         assert (await load(port, batches(4096))).kind == "fixed"
-        with pytest.raises(FieldValueError, match="short one.* at most 4096 lines"):
+        with pytest.raises(FieldValueError, match=r"short one.* at most 4096 lines"):
             await load(port, batches(4097))
 
 

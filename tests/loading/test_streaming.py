@@ -12,19 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panda_ophyd.errors import FieldValueError, PandaConnectionError, SequenceError
-from panda_ophyd.loading import load
+from panda_ophyd.loading import TableStatus, load
 from panda_ophyd.loading.base import LONGEST_POLL, SHORTEST_POLL, poll_period
 from panda_ophyd.loading.chunks import Chunk
 from panda_ophyd.loading.ledger import Ledger
 
 from .stage import FakePort, batch, batches, modes, plays
 
-FAST = {"clock": 1e6}
+FAST = 1e6
 """A clock at which fake lines of 1000 ticks last 1 ms each."""
 
 
-async def started(port: FakePort, lines, **options):
-    return await load(port, lines, **{"wanted_seconds": 0.1, **FAST, **options})
+async def started(port: FakePort, lines, wanted_seconds: float = 0.1, **options):
+    return await load(port, lines, wanted_seconds=wanted_seconds, clock=FAST, **options)
 
 
 @pytest.mark.parametrize("lines", [1, 99, 100])
@@ -242,7 +242,7 @@ async def test_a_server_that_cannot_stream_is_told_how_many_lines_there_are():
 
 
 async def test_a_stream_cannot_repeat():
-    with pytest.raises(FieldValueError, match="'1234 lines'.*REPEATS=2"):
+    with pytest.raises(FieldValueError, match=r"'1234 lines'.*REPEATS=2"):
         await load(FakePort(), batches(1234), repeats=2)
 
 
@@ -299,7 +299,7 @@ async def test_looks_beside_the_feed_do_not_free_what_is_held():
     port = FakePort(on_status=plays)
     status = port.status
 
-    async def late() -> object:
+    async def late() -> TableStatus:
         now = await status()
         await asyncio.sleep(0)  # an answer on its way is older than what is written meanwhile
         return now

@@ -119,5 +119,5 @@ def test_an_endless_line_can_only_be_the_end():
     cutter = TurnCutter(
         Cutter(iter([batch(5), endless])), "S", max_lines=7, least_ticks=10**9, hand_over=6
     )
-    with pytest.raises(FieldValueError, match="line 6.*for ever"):
+    with pytest.raises(FieldValueError, match=r"line 6.*for ever"):
         cutter.next()

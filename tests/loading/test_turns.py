@@ -270,7 +270,7 @@ async def test_inputs_are_wired_alike_and_a_wrong_one_is_refused():
     assert wiring.settings()["SEQ1.POSA"] == wiring.settings()["SEQ2.POSA"] == "INENC1.VAL"
     async with box_of(wiring) as box:
         assert await box.session.client.query("SEQ2.BITA") == "TTLIN1.VAL"
-        with pytest.raises(CommandError, match="SEQ1.POSA=NOPE"):
+        with pytest.raises(CommandError, match=r"SEQ1\.POSA=NOPE"):
             await apply_wiring(box.session, TurnWiring(inputs={"POSA": "NOPE"}).settings())
 
 
@@ -278,7 +278,7 @@ async def test_one_sequencer_alone_is_told_how_many_lines_are_too_many():
     async with Simulator(server_version="3.0") as simulator, connected(simulator) as session:
         port = SessionTablePort(session, "SEQ1.TABLE")
         port.max_lines = 4096
-        with pytest.raises(FieldValueError, match="'5000 lines'.*holds 4096.*cannot stream"):
+        with pytest.raises(FieldValueError, match=r"'5000 lines'.*holds 4096.*cannot stream"):
             await load(port, batches(5000))
 
 
