@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from typing import ClassVar, Literal
 
@@ -35,6 +36,8 @@ class Loading(ABC):
 
     def __init__(self, port: TablePort) -> None:
         self.port = port
+        # a look that is as old as the write before last would free what is not free
+        self._busy = asyncio.Lock()
 
     @property
     @abstractmethod
@@ -66,7 +69,7 @@ class Loading(ABC):
 
     @abstractmethod
     async def check(self) -> TableStatus:
-        """Return where the sequencer is, also when all was handed over.
+        """Return where the sequencer is, also when all was handed over, or beside `feed`.
 
         Raises:
             SequenceError: it stopped because of a fault.

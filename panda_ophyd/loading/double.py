@@ -29,6 +29,7 @@ class _Table:
 
     index: int
     first_line: int
+    first_frame: int
     lines: int
     last_repeats: int
     before: TableStatus
@@ -115,6 +116,10 @@ class DoubleBuffered(Loading):
 
     @override
     async def check(self) -> TableStatus:
+        async with self._busy:
+            return await self._check()
+
+    async def _check(self) -> TableStatus:
         # before the counters: what has ended then has the counters of its end
         gates = await self._turns.gates()
         statuses = [await port.status() for port in self._turns.ports]
@@ -171,17 +176,21 @@ class DoubleBuffered(Loading):
     async def _send(self, *, running: bool) -> None:
         """Write the table that was made to the sequencer whose turn comes, and set its gate."""
         chunk, last = await self._ahead.begin()
+        async with self._busy:
+            await self._write(chunk, last=last, running=running)
+
+    async def _write(self, chunk: Chunk, *, last: bool, running: bool) -> None:
         port = self._turns.ports[self._next]
         if self._torn:
             reason = "a write to it failed or was cancelled, so what it has is not known"
             raise SequenceError(_block(port.target), reason, health="not asked")
         self._torn = True
-        first_line = self._ledger.lines
+        begins = self._ledger.lines, self._ledger.frames
         await port.write(chunk.words)
         before = await port.status()
         self._ledger.add(chunk)
         repeats = int(chunk.repeats[-1])
-        table = _Table(self._next, first_line, len(chunk), repeats, before)
+        table = _Table(self._next, *begins, len(chunk), repeats, before)
         in_time = await self._turns.ready(self._next)
         self._torn = False
         self._out.append(table)
@@ -194,23 +203,31 @@ class DoubleBuffered(Loading):
 
     async def _lateness(self, table: _Table) -> SequenceError:
         """Return why the other sequencer was not active when this one was ready."""
-        other = self._turns.ports[1 - table.index]
-        status = await other.status()
-        reason = "its lines came later than those before were played, so there is a gap"
-        if not (await self._turns.gates()).run:
+        other = 1 - table.index
+        gates = await self._turns.gates()
+        status = await self._turns.ports[other].status()
+        block = _block(self._turns.ports[other].target)
+        reason = f"its lines came later than those of {block} were played, so there is a gap"
+        if not gates.run:
             reason = "it was stopped: the run gate is reset"
         elif status.health != HEALTHY:
-            reason = f"{_block(other.target)} before it stopped"
+            reason = f"{block} stopped before it"
         line, line_repeat = self._reached
-        return self._error(table, reason, replace(status, line=line, line_repeat=line_repeat))
+        if not gates.waiting[other]:  # all that was before
+            line, line_repeat = table.first_line, 1
+        status = replace(status, line=line, line_repeat=line_repeat)
+        done = self.frames_done(status) if gates.waiting[other] else table.first_frame
+        return self._error(table, reason, status, done)
 
-    def _error(self, table: _Table, reason: str, status: TableStatus) -> SequenceError:
+    def _error(
+        self, table: _Table, reason: str, status: TableStatus, frames_done: int | None = None
+    ) -> SequenceError:
         return SequenceError(
             _block(self._turns.ports[table.index].target),
             f"{reason} ({self.lines} lines were loaded)",
             health=status.health,
             line=status.line,
-            frames_done=self.frames_done(status),
+            frames_done=self.frames_done(status) if frames_done is None else frames_done,
         )
 
 

@@ -11,7 +11,7 @@ from typing_extensions import override
 from panda_ophyd.errors import SequenceError
 from panda_ophyd.loading.ahead import Ahead
 from panda_ophyd.loading.base import Kind, Loading, poll_period
-from panda_ophyd.loading.chunks import Cutter
+from panda_ophyd.loading.chunks import Chunk, Cutter
 from panda_ophyd.loading.faults import STREAMING, STREAMING_LAST, find_stream_fault, has_started
 from panda_ophyd.loading.ledger import Ledger
 from panda_ophyd.loading.port import TablePort, TableStatus
@@ -87,10 +87,11 @@ class StreamedTable(Loading):
 
     @override
     async def check(self) -> TableStatus:
-        status = await self.port.status()
-        self._raise_for(status)
-        self._ledger.release(status.queued)
-        return status
+        async with self._busy:
+            status = await self.port.status()
+            self._raise_for(status)
+            self._ledger.release(status.queued)
+            return status
 
     @override
     def frames_done(self, status: TableStatus) -> int | None:
@@ -109,6 +110,10 @@ class StreamedTable(Loading):
     async def _send(self) -> None:
         """Send the segment that was made."""
         chunk, last = await self._ahead.begin()
+        async with self._busy:
+            await self._write(chunk, last=last)
+
+    async def _write(self, chunk: Chunk, *, last: bool) -> None:
         if self._torn:
             raise self._error("a write to it failed or was cancelled, so what it has is not known")
         forget = self._ledger.add(chunk)
