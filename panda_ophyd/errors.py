@@ -205,6 +205,8 @@ class CompareError(PandaError):
         self.health = health
         self.produced = produced
         super().__init__(message)
+
+
 class SequenceError(PandaError):
     """A sequencer stopped before its lines were done, or they came too late for it.
 

@@ -5,15 +5,34 @@ Drop-in for those of `ophyd_async.fastcs.panda` of the same names, with their fa
 `panda_ophyd.sequences` and `panda_ophyd.loading`.
 """
 
-from ophyd_async.fastcs.panda import PcompInfo, ScanSpecInfo, SeqTableInfo
+from ophyd_async.fastcs.panda import (
+    PcompInfo,
+    PosOutScaleOffset,
+    ScanSpecInfo,
+    SeqTableInfo,
+)
 
 from panda_ophyd.flyers.compare import StaticPcompFlyableLogic
-from panda_ophyd.flyers.device import PandaFlyer
+from panda_ophyd.flyers.device import PandaFlyableLogic, PandaFlyer
+from panda_ophyd.flyers.positions import PositionListFlyableLogic, PositionListInfo
+from panda_ophyd.flyers.scans import ScanInfo, ScanSpecSeqTableFlyableLogic
+from panda_ophyd.flyers.tables import SequenceFlyableLogic, StaticSeqTableFlyableLogic
+from panda_ophyd.flyers.times import TimeInfo, TimeResolvedFlyableLogic
 
 __all__ = [
+    "PandaFlyableLogic",
     "PandaFlyer",
     "PcompInfo",
+    "PosOutScaleOffset",
+    "PositionListFlyableLogic",
+    "PositionListInfo",
+    "ScanInfo",
     "ScanSpecInfo",
+    "ScanSpecSeqTableFlyableLogic",
     "SeqTableInfo",
+    "SequenceFlyableLogic",
     "StaticPcompFlyableLogic",
+    "StaticSeqTableFlyableLogic",
+    "TimeInfo",
+    "TimeResolvedFlyableLogic",
 ]

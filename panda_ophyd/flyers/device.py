@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from ophyd_async.core import FlyableLogic, StandardFlyable, WatchableAsyncStatus, WatcherUpdate
 from typing_extensions import override
@@ -49,7 +49,7 @@ class PandaFlyer(StandardFlyable[PrepareT, CtxT]):
     @override
     async def complete(self) -> AsyncIterator[WatcherUpdate[int]]:  # pyright: ignore[reportIncompatibleMethodOverride]
         begun = time.monotonic()
-        flight: Any = super().complete()
+        flight: Any = cast("Any", super()).complete()
         try:
             while True:
                 over, _ = await asyncio.wait({flight.task}, timeout=PROGRESS_PERIOD)

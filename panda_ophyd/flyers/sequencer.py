@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +68,8 @@ class Sequencer:
         moment: the last look, None before the first.
         frames: of the run that is set up, None if not known.
         loading: its table, None if it was set through the signal, or in mock mode.
+        block: on the wire, None in mock mode.
+        running: from its start until it was found at its end.
     """
 
     def __init__(self, seq: SeqBlock, patience: float | None) -> None:
@@ -80,6 +82,7 @@ class Sequencer:
         self._port: SessionTablePort | None = None
         self._feeding: asyncio.Task[None] | None = None
         self._stopping = False
+        self.running = False
         self._progress = SequenceProgress()
         self._unit = 0.0
 
@@ -94,7 +97,7 @@ class Sequencer:
         """Disable it and forget what it played; the first thing of every preparation."""
         await self._stop_feeding()
         self.moment = self.frames = self.loading = None
-        self._stopping = False
+        self._stopping = self.running = False
         self.block = block_behind(self.seq, "enable")
         self._port = None
         await self.seq.enable.set(PandaBitMux.ZERO)
@@ -143,7 +146,7 @@ class Sequencer:
 
     # Running
 
-    async def start(self, enable: Callable[[], Any] | None = None) -> None:
+    async def start(self) -> None:
         """Enable it once it is ready, and see that it runs.
 
         Raises:
@@ -153,6 +156,7 @@ class Sequencer:
             await self._until_ready(self._port)
         if self.loading is not None and not self.loading.handed_over:
             self._feeding = asyncio.create_task(self.loading.feed(), name=f"feed {self.name}")
+        self.running = True
         await self.seq.enable.set(PandaBitMux.ONE)
         try:
             await wait_for_value(self.seq.active, True, timeout=START_TIMEOUT)
@@ -162,7 +166,7 @@ class Sequencer:
     async def _until_ready(self, port: SessionTablePort) -> None:
         try:
             async with asyncio.timeout(READY_TIMEOUT):
-                while (await port.status()).state != READY:
+                while (await port.status()).state != READY:  # noqa: ASYNC110  the box tells nobody
                     await asyncio.sleep(READY_PERIOD)
         except TimeoutError as slow:
             what = f"its table is not ready {READY_TIMEOUT:g} s after it was written"
@@ -202,6 +206,7 @@ class Sequencer:
 
     async def _judge(self) -> None:
         """Tell an end from one that came too early."""
+        self.running = False
         end = self.moment
         if self._stopping or end is None:
             return

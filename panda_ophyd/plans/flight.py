@@ -8,9 +8,12 @@ at the first frame that is not on disk: the flyer is prepared from there, and so
 Source: flyscan.md 3.6, 4.2, 4.7.
 """
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# (bluesky leaves the parameters of its generics open in these calls)
+
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -118,38 +121,30 @@ class Flight:
             deadtime=self.deadtime,
             livetime=self.livetime,
         )
-        prepared = [
-            (yield from _begun(bps.prepare(device, value, group=_group())))
-            for device, value in [
-                (self.panda, info),
-                *((each.device, each.info) for each in self.detectors),
-            ]
-        ]
-        yield from self._settle(Finish(prepared))
+        waiting = (Triggered(self.panda, info), *self.detectors)
+        prepared = yield from _each(
+            bps.prepare(each.device, each.info, group=_group()) for each in waiting
+        )
+        yield from self._settle(prepared)
 
     def _prepare_from(self, frame: int) -> MsgGenerator[None]:
         yield from self.motion.prepare(frame)
         value = self.value_from(frame)
-        status = yield from _begun(bps.prepare(self.flyer, value, group=_group()))
-        yield from self._settle(Finish([status]))
+        prepared = yield from _each([bps.prepare(self.flyer, value, group=_group())])
+        yield from self._settle(prepared)
 
     def _begin(self) -> MsgGenerator[Finish]:
         """Declare the stream, kick the detectors off, and return the end of all rows."""
         yield from bps.declare_stream(*self._devices, name=self.stream, collect=True)
-        started = [
-            (yield from _begun(bps.kickoff(device, group=_group()))) for device in self._devices
-        ]
-        yield from self._settle(Finish(started))
-        ends = [
-            (yield from _begun(bps.complete(device, group=_group()))) for device in self._devices
-        ]
-        return Finish(ends)
+        started = yield from _each(bps.kickoff(each, group=_group()) for each in self._devices)
+        yield from self._settle(started)
+        return (yield from _each(bps.complete(each, group=_group()) for each in self._devices))
 
     def _run(self, rows: Finish) -> MsgGenerator[None]:
         """Fly until all rows are there, or somebody pauses."""
-        started = yield from _begun(bps.kickoff(self.flyer, group=_group()))
-        yield from self._settle(Finish([started]))
-        flown = Finish([(yield from _begun(bps.complete(self.flyer, group=_group())))])
+        started = yield from _each([bps.kickoff(self.flyer, group=_group())])
+        yield from self._settle(started)
+        flown = yield from _each([bps.complete(self.flyer, group=_group())])
         while not self._interrupted:
             move = yield from self.motion.moves()
             if move is None:
@@ -181,7 +176,10 @@ def _group() -> str:
     return short_uid("flight")
 
 
-def _begun(message: MsgGenerator[Any]) -> Generator[Any, Any, Any]:
-    """Return the status of a message of which bluesky says that it may have several."""
-    status = yield from message
-    return status[0] if isinstance(status, (list, tuple)) else status
+def _each(messages: Iterable[MsgGenerator[Any]]) -> Generator[Any, Any, Finish]:
+    """Send messages that begin something, and return the end of all of it."""
+    statuses: list[Any] = []
+    for message in messages:
+        status = yield from message
+        statuses += status if isinstance(status, (list, tuple)) else [status]
+    return Finish(statuses)

@@ -5,6 +5,9 @@ The RunEngine's own ``wait`` forgets its group when it is paused in it, and goes
 keep the statuses themselves; a status that fails is thrown into the plan anyway.
 """
 
+# pyright: reportUnknownMemberType=false, reportUnknownArgumentType=false
+# (bluesky leaves the parameters of its generics open in these calls)
+
 from __future__ import annotations
 
 import asyncio

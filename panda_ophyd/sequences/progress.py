@@ -139,6 +139,17 @@ class SequenceProgress:
         trigger = Trigger(int(chunk.lines.trigger[at]))
         return f"waiting for {trigger.condition(int(chunk.lines.position[at]))}"
 
+    def line(self, table_line: int) -> SeqLines | None:
+        """Return one line of the table, None if it is forgotten or not known.
+
+        Args:
+            table_line: TABLE_LINE, from 1.
+        """
+        if not 1 <= table_line <= self._lines:
+            return None
+        chunk, at = self._find(table_line)
+        return None if at < 0 else chunk.lines[at : at + 1]
+
     def _find(self, table_line: int) -> tuple[_Chunk, int]:
         """Return the chunk that a line is in and where; -1 if it is forgotten."""
         number = bisect_right(self._starts, table_line - 1) - 1

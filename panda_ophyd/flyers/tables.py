@@ -1,0 +1,114 @@
+"""Flyers that play a table: what all of them do, and the one whose table is given.
+
+Source: flyscan.md 2.1, 2.3, 3.6.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from ophyd_async.fastcs.panda import PandaTimeUnits, SeqBlock, SeqTableInfo
+from typing_extensions import override
+
+from panda_ophyd.flyers.device import PandaFlyableLogic
+from panda_ophyd.flyers.sequencer import Sequence, Sequencer
+from panda_ophyd.flyers.watch import PATIENCE
+from panda_ophyd.sequences import CLOCK
+
+PrepareT = TypeVar("PrepareT")
+
+US = 1e-6
+"""Seconds."""
+
+
+@dataclass
+class SequenceFlyableLogic(PandaFlyableLogic[PrepareT, None]):
+    """A flyer that plays what `play` makes of what it is prepared with.
+
+    Attributes:
+        seq: ``panda.seq[1]``.
+        patience: seconds without any movement after which `complete` fails; None for never.
+        panda: is paused before the sequencer is disabled, so that a frame under way leaves no
+            short row; None where nobody captures.
+        interrupted: whether the last run was paused before its end.
+    """
+
+    seq: SeqBlock
+    patience: float | None = field(default=PATIENCE, kw_only=True)
+    panda: Any = field(default=None, kw_only=True, repr=False)
+    interrupted: bool = field(default=False, init=False)
+    sequencer: Sequencer = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.sequencer = Sequencer(self.seq, self.patience)
+
+    @abstractmethod
+    async def play(self, value: PrepareT, clock: float) -> Sequence:
+        """Return what is to be played.
+
+        Args:
+            value: what the flyer is prepared with.
+            clock: ticks a second.
+        """
+
+    @override
+    async def on_prepare(self, value: PrepareT) -> None:
+        self.interrupted = False
+        await self.sequencer.reset()
+        block = self.sequencer.block
+        clock = CLOCK if block is None else block.session.box.clock_frequency
+        await self.sequencer.set_up(await self.play(value, clock), clock)
+
+    @override
+    async def on_kickoff(self, ctx: None) -> None:
+        await self.sequencer.start()
+
+    @override
+    async def on_complete(self, ctx: None) -> None:
+        await self.sequencer.finish()
+
+    @override
+    def progress(self) -> tuple[int, int | None] | None:
+        moment = self.sequencer.moment
+        return None if moment is None else (moment.done, self.sequencer.frames)
+
+    @override
+    async def on_pause(self) -> None:
+        """Stop, so that `complete` returns; whoever prepares again goes on where rows end."""
+        if not self.sequencer.running:
+            return
+        self.interrupted = True
+        if self.panda is not None:
+            await self.panda.pause()
+        await self.sequencer.interrupt()
+
+    @override
+    async def stop(self) -> None:
+        await self.sequencer.stop()
+
+
+@dataclass
+class StaticSeqTableFlyableLogic(SequenceFlyableLogic[SeqTableInfo]):
+    """Upstream's logic of this name: plays a table as it is given, with its faults mended."""
+
+    @override
+    async def on_prepare(self, value: SeqTableInfo) -> None:
+        self.interrupted = False
+        await self.sequencer.reset()
+        # Units before value, or the PandA scales the value there is
+        await self.seq.prescale_units.set(PandaTimeUnits.US)
+        await asyncio.gather(
+            self.seq.prescale.set(value.prescale_as_us),
+            self.seq.repeats.set(value.repeats),
+            self.seq.table.set(value.sequence_table),
+        )
+        self.sequencer.adopt_table(
+            value.sequence_table, value.repeats, value.prescale_as_us * US or 1 / CLOCK
+        )
+
+    @override
+    async def play(self, value: SeqTableInfo, clock: float) -> Sequence:
+        raise NotImplementedError("a table is set as it is given")

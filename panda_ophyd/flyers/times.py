@@ -1,0 +1,119 @@
+"""Frames by the clock alone, at once or when a gate opens.
+
+Source: flyscan.md 5, S1, S2, S9.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+from dataclasses import dataclass, field, replace
+from typing import TypeAlias
+
+import numpy as np
+from typing_extensions import override
+
+from panda_ophyd.errors import FieldValueError
+from panda_ophyd.flyers.sequencer import Sequence
+from panda_ophyd.flyers.tables import SequenceFlyableLogic
+from panda_ophyd.sequences import (
+    Frames,
+    GateGuard,
+    Guard,
+    LineBuilder,
+    NoGuard,
+    Outputs,
+    SeqLines,
+    Timing,
+    bit_trigger,
+    output_mask,
+)
+
+Groups: TypeAlias = collections.abc.Sequence[tuple[int, float, float]]
+"""(frames, live, dead): how many, and seconds of each."""
+
+
+@dataclass(frozen=True)
+class TimeInfo:
+    """Frames by the clock alone.
+
+    Attributes:
+        groups: (frames, live, dead): how many, and seconds of each.
+        repeats: of all groups.
+        start: frames that are done already.
+    """
+
+    groups: Groups
+    repeats: int = 1
+    start: int = 0
+
+    @property
+    def frames(self) -> int:
+        """Frames in all."""
+        return sum(frames for frames, _, _ in self.groups) * self.repeats
+
+
+@dataclass
+class TimeResolvedFlyableLogic(SequenceFlyableLogic[TimeInfo]):
+    """Groups of frames with times of their own, at once or when a gate opens.
+
+    Attributes:
+        guard: what each pass through the groups waits for: `NoGuard`, or a `GateGuard`.
+        outputs: which are high when.
+    """
+
+    guard: Guard = field(default_factory=NoGuard)
+    outputs: Outputs = field(default_factory=Outputs)
+
+    @override
+    async def play(self, value: TimeInfo, clock: float) -> Sequence:
+        one_pass = sum(frames for frames, _, _ in value.groups)
+        if not one_pass or value.repeats < 1:
+            raise FieldValueError("groups", value.groups, "there is no frame in them to take")
+        passes, into = divmod(value.start, one_pass)
+        rest = value.repeats - passes
+        first = time_lines(value.groups, into, clock, self.guard, self.outputs)
+        whole = time_lines(value.groups, 0, clock, self.guard, self.outputs)
+        if not into:
+            return Sequence(iter([whole]), one_pass * rest, rest)
+        return Sequence(iter([first, *[whole] * (rest - 1)]), one_pass * rest - into)
+
+
+def time_lines(
+    groups: Groups,
+    start: int,
+    clock: float,
+    guard: Guard,
+    outputs: Outputs,
+) -> SeqLines:
+    """Return one pass through groups of frames.
+
+    Args:
+        groups: (frames, live, dead), seconds.
+        start: frames of the pass that are done already.
+        clock: ticks a second.
+        guard: before the pass.
+        outputs: which are high when.
+
+    Raises:
+        FieldValueError: a time cannot be played.
+    """
+    parts: list[SeqLines] = []
+    ends = np.cumsum([frames for frames, _, _ in groups])
+    for (frames, live, dead), end in zip(groups, ends.tolist(), strict=True):
+        left = min(frames, end - start)
+        if left > 0:
+            builder = LineBuilder(
+                Timing(clock=clock, deadtime=dead, longest_window=left),
+                guard=NoGuard() if parts else _opening(guard),
+                outputs=outputs,
+                closing=False,
+            )
+            parts += [builder.lines(Frames.timed([live + dead] * left)), builder.close()]
+    if isinstance(guard, GateGuard) and guard.last:
+        low = bit_trigger(guard.bit, 0)
+        parts.append(SeqLines.of(trigger=low, outputs2=output_mask(outputs.idle)))
+    return SeqLines.concat(parts)
+
+
+def _opening(guard: Guard) -> Guard:
+    return replace(guard, last=False) if isinstance(guard, GateGuard) else guard
