@@ -48,7 +48,6 @@ class ScanInfo:
         region: which frames are taken, by their midpoints.
         duration: seconds a frame, of a spec without.
         placement, rounding: see `panda_ophyd.sequences.Timing`.
-        repeats: of the whole, where it fits the table.
     """
 
     spec: Spec[Any]
@@ -58,7 +57,6 @@ class ScanInfo:
     duration: float | None = None
     placement: Placement = Placement.END
     rounding: Rounding = Rounding.AUTO
-    repeats: int = 1
 
 
 @dataclass
@@ -108,8 +106,7 @@ class ScanSpecSeqTableFlyableLogic(SequenceFlyableLogic["ScanSpecInfo | ScanInfo
         )
         return Sequence(
             lines=lines_of_scan(builder, frames_from(info, scales)),
-            frames=survey.frames * info.repeats,
-            repeats=info.repeats,
+            frames=survey.frames,
             inputs={f"pos{letter.lower()}": encoders[name].name for name, letter in inputs.items()},
         )
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections.abc
 from dataclasses import dataclass, field, replace
+from itertools import chain, repeat
 from typing import TypeAlias
 
 import numpy as np
@@ -16,6 +17,7 @@ from panda_ophyd.errors import FieldValueError
 from panda_ophyd.flyers.sequencer import Sequence
 from panda_ophyd.flyers.tables import SequenceFlyableLogic
 from panda_ophyd.sequences import (
+    CLOSING_TICKS,
     Frames,
     GateGuard,
     Guard,
@@ -69,13 +71,23 @@ class TimeResolvedFlyableLogic(SequenceFlyableLogic[TimeInfo]):
         one_pass = sum(frames for frames, _, _ in value.groups)
         if not one_pass or value.repeats < 1:
             raise FieldValueError("groups", value.groups, "there is no frame in them to take")
+        if not 0 <= value.start < value.frames:
+            raise FieldValueError("start", value.start, f"there are {value.frames} frames")
         passes, into = divmod(value.start, one_pass)
         rest = value.repeats - passes
         first = time_lines(value.groups, into, clock, self.guard, self.outputs)
         whole = time_lines(value.groups, 0, clock, self.guard, self.outputs)
-        if not into:
+        closing = self._closing(value.groups[-1][2] * clock)
+        if not into and not len(closing):
             return Sequence(iter([whole]), one_pass * rest, rest)
-        return Sequence(iter([first, *[whole] * (rest - 1)]), one_pass * rest - into)
+        passes_left = chain([first], repeat(whole, rest - 1), [closing])
+        return Sequence(passes_left, one_pass * rest - into)
+
+    def _closing(self, dead: float) -> SeqLines:
+        """Return what keeps PCAP enabled long enough after the last trigger, if anything has to."""
+        if dead >= CLOSING_TICKS or isinstance(self.guard, GateGuard):
+            return SeqLines.empty()
+        return SeqLines.of(time2=CLOSING_TICKS, outputs2=output_mask(self.outputs.idle))
 
 
 def time_lines(

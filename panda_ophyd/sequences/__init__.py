@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from panda_ophyd.sequences.builder import LineBuilder
+from panda_ophyd.sequences.builder import CLOSING_TICKS, LineBuilder
 from panda_ophyd.sequences.frames import Frames
 from panda_ophyd.sequences.lines import SeqLines, Trigger, bit_trigger, position_trigger
 from panda_ophyd.sequences.options import (
@@ -20,6 +20,7 @@ from panda_ophyd.sequences.timing import CLOCK, Placement, Rounding, Timing
 
 __all__ = [
     "CLOCK",
+    "CLOSING_TICKS",
     "Frames",
     "GateGuard",
     "Guard",

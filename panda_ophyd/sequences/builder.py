@@ -37,6 +37,10 @@ from panda_ophyd.sequences.runs import (
 from panda_ophyd.sequences.timing import MOST_AT_ONCE, Placement, TickGrid, Timing
 from panda_ophyd.sequences.windows import LEAST, MOST, Compares, compares
 
+CLOSING_TICKS = 10
+"""Ticks of a last line: PCAP loses the last sample unless it stays enabled for 5 ticks after its
+trigger, whose path may be longer than that of ENABLE. Source: blocks.md 4.4."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Before:
@@ -61,8 +65,8 @@ class LineBuilder:
             Axes that are not named are not compared.
         guard: what comes before a window.
         outputs: which are high when.
-        closing: whether a last line with idle outputs ends the lines. None: where the live
-            outputs would else fall in the tick in which ACTIVE does, and PCAP be disabled.
+        closing: whether a last line with idle outputs ends the lines. None: where ACTIVE, which
+            enables PCAP, would else fall too soon after the last trigger.
         first_frame: index of the first frame, for messages.
 
     Attributes:
@@ -90,7 +94,7 @@ class LineBuilder:
         self.outputs = outputs or Outputs()
         self.frames = 0
         self.windows = 0
-        self._closing = timing.placement is Placement.START if closing is None else closing
+        self._closing = _is_needed(timing) if closing is None else closing
         self._first_frame = first_frame
         self._live, self._dead, self._idle = (
             output_mask(letters)
@@ -152,9 +156,9 @@ class LineBuilder:
         rows: list[Ints] = []
         if self.timing.placement is Placement.CENTRE:
             gate = isinstance(self.guard, GateGuard) and self.guard.last
-            rows.append(self._last_half(waits=self._closing or gate))
-        elif self._closing:
-            rows.append(_row(time2=1, outputs2=self._idle))
+            rows.append(self._last_half(waits=gate))
+        if self._closing:
+            rows.append(_row(time2=CLOSING_TICKS, outputs2=self._idle))
         if isinstance(self.guard, GateGuard) and self.guard.last:
             low = bit_trigger(self.guard.bit, 0)
             rows.append(_row(trigger=low, time2=1, outputs2=self._idle))
@@ -304,6 +308,16 @@ class LineBuilder:
                 int(position[window]),
                 "counts of an encoder are 32 bits: make the margin smaller, or move its offset",
             )
+
+
+def _is_needed(timing: Timing) -> bool:
+    """Tell whether a last line has to keep the sequencer active after the last frame."""
+    behind = {
+        Placement.END: timing.dead,
+        Placement.START: 0,
+        Placement.CENTRE: timing.dead - timing.dead // 2,
+    }
+    return behind[timing.placement] < CLOSING_TICKS
 
 
 def _row(*, trigger: int = 0, time1: int = 0, outputs1: int = 0, time2: int, outputs2: int) -> Ints:

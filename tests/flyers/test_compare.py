@@ -169,7 +169,7 @@ async def test_a_compare_that_somebody_disables_is_no_success(box):
 
     async def disable() -> None:
         while "WAIT_RISING" not in simulator._server.command("PCOMP1.STATE?"):
-            await asyncio.sleep(0.01)  # noqa: ASYNC110 -- see until
+            await asyncio.sleep(0.01)
         assert simulator._server.command("PCOMP1.ENABLE=ZERO") == "OK\n"
 
     somebody = asyncio.create_task(disable())

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scanspec.specs import ConstantDuration, Fly, Linspace
+from ophyd_async.fastcs.panda import SeqTable
+from scanspec.specs import ConstantDuration
 
 from panda_ophyd.errors import SequenceError
 from panda_ophyd.flyers import (
@@ -19,7 +20,6 @@ from panda_ophyd.flyers import (
     TimeResolvedFlyableLogic,
 )
 from panda_ophyd.sequences import GateGuard
-from ophyd_async.fastcs.panda import SeqTable
 
 
 async def test_constant_frames_begin_every_period_and_are_live_as_long_as_asked(panda, fly):
