@@ -215,7 +215,7 @@ class SessionTablePort:
         if await self.supports_streaming():
             targets += [f"{self.target}.QUEUED_LINES", f"{self.target}.MODE"]
         replies = await self._session.client.request_all([Query(target) for target in targets])
-        texts = [_text(*pair) for pair in zip(targets, replies, strict=True)]
+        texts = [text_of(*pair) for pair in zip(targets, replies, strict=True)]
         state, health, *numbers = texts[: len(_PROGRESS)]
         repeat, line, line_repeat = map(_number, numbers)
         queued, mode = texts[len(_PROGRESS) :] or ("0", "")
@@ -227,7 +227,12 @@ def _numbers(count: int) -> set[str]:
     return {str(number) for number in range(1, count + 1)} | ({""} if count == 1 else set())
 
 
-def _text(target: str, reply: Reply) -> str:
+def text_of(target: str, reply: Reply) -> str:
+    """Return the value in a reply.
+
+    Raises:
+        CommandError: the server refused, or it answered with lines.
+    """
     if isinstance(reply, Ok) and reply.value is not None:
         return reply.value
     message = reply.message if isinstance(reply, Err) else "it answers with lines"

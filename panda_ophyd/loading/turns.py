@@ -14,7 +14,7 @@ from typing import Protocol
 
 from panda_ophyd.control import Assign, Err, Query, first_line
 from panda_ophyd.errors import CommandError, FieldValueError
-from panda_ophyd.loading.port import SessionTablePort, TablePort
+from panda_ophyd.loading.port import SessionTablePort, TablePort, text_of
 from panda_ophyd.session import PandaSession
 
 HAND_OVER = 6
@@ -195,9 +195,10 @@ class SessionTurns:
 
     async def gates(self) -> Gates:
         """Return the gates, in one round trip."""
-        names = (self._wiring.run, *self._wiring.gates)
-        replies = await self._session.client.request_all([Query(f"{name}.OUT") for name in names])
-        run, first, second = (getattr(reply, "value", None) == "1" for reply in replies)
+        targets = [f"{name}.OUT" for name in (self._wiring.run, *self._wiring.gates)]
+        replies = await self._session.client.request_all([Query(target) for target in targets])
+        texts = [text_of(*pair) for pair in zip(targets, replies, strict=True)]
+        run, first, second = (text == "1" for text in texts)
         return Gates(run, (first, second))
 
     async def ready(self, index: int) -> bool:
