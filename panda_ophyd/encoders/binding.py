@@ -18,6 +18,7 @@ from bluesky.protocols import Location, Status
 from bluesky.utils import MsgGenerator, plan
 from ophyd_async.core import Device
 from ophyd_async.fastcs.panda import PosOutScaleOffset
+from typing_extensions import override
 
 from panda_ophyd.encoders.motors import facts_of, name_of, position_of
 from panda_ophyd.encoders.scaling import Calibration, Encoder, average, disagreement, fit
@@ -53,6 +54,7 @@ class BoundAxis:
         self.name = name or name_of(motor)
         self._moving: Any = None
 
+    @override
     def __repr__(self) -> str:
         return f"BoundAxis({self.name!r}, {self.encoder!r})"
 

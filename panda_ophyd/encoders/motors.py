@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import bluesky.plan_stubs as bps
 from bluesky.protocols import Locatable, Readable
@@ -48,8 +48,8 @@ def position_of(motor: Any) -> MsgGenerator[float]:
         FieldValueError: it does not tell.
     """
     if isinstance(motor, Locatable):
-        location = yield from bps.locate(motor)
-        return float(location["readback"]) if location else 0.0
+        place = yield from bps.rd(cast("Any", motor))
+        return float(place)
     readback = getattr(motor, "user_readback", None)
     for source in (readback, motor):
         if isinstance(source, Readable):

@@ -17,6 +17,9 @@ from panda_ophyd.wiring import (
 
 _CAPTURE = ".CAPTURE"
 
+BY_FLYERS = ("SEQ", "PCOMP", "PGEN")
+"""Blocks that a scan enables when it begins: that they are off before is as it has to be."""
+
 
 def check(settings: Settings, wires: Wires) -> list[str]:
     """Return a sentence for each fault, none if the box is wired as it has to be.
@@ -102,7 +105,8 @@ def _feeding(source: str) -> list[str]:
         return []
     block = block_of(source)
     kind = type_of(block)
-    return [f"{block}.{name}" for name in DRIVES.get(kind, ()) + STARTS.get(kind, ())]
+    starts = () if kind in BY_FLYERS else STARTS.get(kind, ())
+    return [f"{block}.{name}" for name in DRIVES.get(kind, ()) + starts]
 
 
 def _asleep(settings: Settings, wires: Wires) -> list[str]:
