@@ -177,9 +177,7 @@ def test_dead_times_are_asked_of_detectors(run):
         run(w.detector_deadtime([type("Mute", (), {"name": "none"})()]))
 
 
-@pytest.mark.parametrize(
-    ("frames", "exposure", "pulses"), [(1, 9e-3, 20), (5, 1.9e-3, 100)]
-)
+@pytest.mark.parametrize(("frames", "exposure", "pulses"), [(1, 9e-3, 20), (5, 1.9e-3, 100)])
 def test_a_train_in_each_frame_and_none_dropped(bench, run, frames, exposure, pulses):
     _, panda, _ = bench
     train = w.PulseTrain.of(10e-3, frames, exposure=exposure)
