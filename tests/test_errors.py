@@ -9,6 +9,7 @@ import pytest
 from panda_ophyd.errors import (
     CaptureError,
     CommandError,
+    EncoderError,
     FieldValueError,
     PandaConnectionError,
     PandaError,
@@ -16,6 +17,7 @@ from panda_ophyd.errors import (
     PreflightError,
     ProtocolError,
     StallError,
+    WiringError,
     WriterError,
 )
 
@@ -28,6 +30,8 @@ EXAMPLES: list[PandaError] = [
     ProtocolError("no number", b"OK =x"),
     CommandError("PULSE1.DELAY=x", "Number missing"),
     FieldValueError("PULSE1.DELAY", [1, 2], "it is a number"),
+    WiringError("panda", ["PCAP.TRIG is ZERO"]),
+    EncoderError("x", "INENC1.VAL", "the sign is wrong"),
     CaptureError("it ended badly", **END),  # pyright: ignore[reportArgumentType]
     PreflightError("panda", {"trigger": "PCAP.TRIG is ZERO"}),
     StallError("no row came", **END),  # pyright: ignore[reportArgumentType]

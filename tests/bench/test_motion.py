@@ -96,7 +96,7 @@ def test_a_speed_that_changes_in_a_window_is_refused_with_the_frame():
     lower, upper, gap = snake()
     duration = np.full(8, 0.1)
     duration[6] = 0.2
-    with pytest.raises(FieldValueError, match="motion of x.*frame 4"):
+    with pytest.raises(FieldValueError, match=r"motion of x.*frame 4"):
         list(motion_windows(lower, upper, duration, gap))
 
 

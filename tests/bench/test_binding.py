@@ -8,7 +8,7 @@ from typing import Any
 
 import bluesky.plan_stubs as bps
 import pytest
-from ophyd_async.core import init_devices, set_mock_value, soft_signal_rw
+from ophyd_async.core import Device, init_devices, set_mock_value, soft_signal_rw
 from ophyd_async.epics.motor import Motor
 
 from panda_ophyd.encoders import (
@@ -157,7 +157,7 @@ def test_only_an_encoder_input_has_a_set_point(bench, run):
 
 
 def test_a_motor_is_driven_there_and_back_and_has_its_velocity_again(bench, run):
-    simulator, panda, x = bench
+    _, panda, x = bench
     axis = run(bind(x, panda, "INENC1.VAL", MM))
     run(bps.mv(x.velocity, 10.0, x.acceleration_time, 0.2))
     seen: list[tuple[int, float, float]] = []
@@ -175,7 +175,7 @@ def test_a_motor_is_driven_there_and_back_and_has_its_velocity_again(bench, run)
 
 
 def test_velocity_is_restored_after_a_failure(bench, run):
-    _, panda, x = bench
+    _, _, x = bench
     run(bps.mv(x.velocity, 10.0))
 
     def fail(*_: Any) -> Any:
@@ -189,7 +189,7 @@ def test_velocity_is_restored_after_a_failure(bench, run):
 
 
 def test_a_window_beyond_the_limits_moves_nothing(bench, run):
-    _, panda, x = bench
+    _, _, x = bench
     with pytest.raises(ValueError, match="limits"):
         run(move_through(x, [AxisMove(1, 3, 1), AxisMove(0, 1e9, 1)]))
     assert run(bps.rd(x)) == 0
@@ -270,7 +270,7 @@ def test_stopping_an_axis_under_way_pauses_the_box_before_the_motor_brakes(bench
         def stop(self, success: bool = True) -> None:
             order.append("motor")
 
-    class Box:
+    class Box(Device):
         async def pause(self) -> None:
             order.append("box")
 

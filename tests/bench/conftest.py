@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from bluesky.run_engine import RunEngine, call_in_bluesky_event_loop
@@ -28,7 +28,7 @@ def engine() -> Iterator[RunEngine]:
 @pytest.fixture
 def run(engine: RunEngine) -> Callable[[Any], Any]:
     """Run a plan and return its result."""
-    return lambda plan: engine(plan).plan_result
+    return lambda plan: cast("Any", engine(plan)).plan_result
 
 
 @pytest.fixture

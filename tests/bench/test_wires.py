@@ -34,7 +34,7 @@ def test_what_stops_comes_first_then_units_and_enables_last():
 
 def test_two_users_of_one_input_are_refused_with_both():
     with pytest.raises(FieldValueError, match=r"SEQ1\.OUTA.*two users"):
-        w.time_resolved() | w.position_compare("INENC1.VAL")
+        _ = w.time_resolved() | w.position_compare("INENC1.VAL")
 
 
 def test_a_fourth_position_finds_no_input():
@@ -135,7 +135,7 @@ def test_all_faults_are_told_at_once(bench, run):
 
 
 def test_units_of_an_earlier_user_do_not_scale_a_train(bench, run):
-    simulator, panda, _ = bench
+    _, panda, _ = bench
     run(bps.mv(panda.pulse[1].width_units, "ms", panda.pulse[1].width, 3))
     run(w.wire_detector_pulses(panda, w.PulseTrain.of(1e-2, exposure=9e-3)))
     assert run(bps.rd(panda.pulse[1].width_units)) == "s"
