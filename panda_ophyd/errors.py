@@ -9,6 +9,8 @@
     ├── CommandError                            server: it said ERR
     ├── FieldValueError (ValueError)            caller: a value does not fit the field
     ├── CompareError                            hardware: a position compare did not end well
+    ├── WiringError                             caller: the box is not wired for a scan
+    ├── EncoderError                            caller: a motor and its encoder do not agree
     ├── CaptureError                            hardware: an acquisition did not end well
     │   ├── PreflightError                      caller: nothing was armed, it would have failed
     │   └── StallError (TimeoutError)           rows that were expected did not come
@@ -21,7 +23,7 @@ survives pickling with its attributes, so that it can be told in another process
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +133,38 @@ class FieldValueError(PandaError, ValueError):
         self.field = field
         self.value = value
         super().__init__(f"{field} cannot be {value!r}: {reason}")
+
+
+class WiringError(PandaError):
+    """The box is not wired as a scan needs it; nothing was started.
+
+    Attributes:
+        where: name of the device.
+        faults: a sentence for each, with the block and both values.
+    """
+
+    def __init__(self, where: str, faults: Sequence[str]) -> None:
+        self.where = where
+        self.faults = tuple(faults)
+        found = "; ".join(self.faults)
+        super().__init__(
+            f"{where} is not wired for this scan: {found}; a wire_ plan of panda_ophyd.wires sets "
+            "all that it needs"
+        )
+
+
+class EncoderError(PandaError):
+    """A motor and the encoder that should follow it do not agree.
+
+    Attributes:
+        axis: name of the axis.
+        target: the position on the wire, ``INENC1.VAL``.
+    """
+
+    def __init__(self, axis: str, target: str, reason: str) -> None:
+        self.axis = axis
+        self.target = target
+        super().__init__(f"{axis} and {target} do not agree: {reason}")
 
 
 class CaptureError(PandaError):

@@ -10,6 +10,7 @@ from panda_ophyd.errors import (
     CaptureError,
     CommandError,
     CompareError,
+    EncoderError,
     FieldValueError,
     PandaConnectionError,
     PandaError,
@@ -18,6 +19,7 @@ from panda_ophyd.errors import (
     ProtocolError,
     SequenceError,
     StallError,
+    WiringError,
     WriterError,
 )
 
@@ -31,6 +33,8 @@ EXAMPLES: list[PandaError] = [
     CommandError("PULSE1.DELAY=x", "Number missing"),
     FieldValueError("PULSE1.DELAY", [1, 2], "it is a number"),
     CompareError("PCOMP1: 4 of 20 pulses", block="PCOMP1", health="OK", produced=4),
+    WiringError("panda", ["PCAP.TRIG is ZERO"]),
+    EncoderError("x", "INENC1.VAL", "the sign is wrong"),
     CaptureError("it ended badly", **END),  # pyright: ignore[reportArgumentType]
     PreflightError("panda", {"trigger": "PCAP.TRIG is ZERO"}),
     StallError("no row came", **END),  # pyright: ignore[reportArgumentType]
