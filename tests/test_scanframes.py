@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -73,7 +71,10 @@ def test_the_first_frame_always_opens_a_window():
 
 
 def test_an_axis_may_be_a_device():
-    x = SimpleNamespace(name="stage-x")
+    class Device:
+        name = "stage-x"
+
+    x = Device()
     spec = Fly(0.1 @ Linspace(x, 1, 5, 5))
     frames = next(batches(spec, {x: AxisScale(0.5)}, region=Rectangle(x, "stage-x", 2, 0, 4, 9)))
     assert frames.midpoint["stage-x"].tolist() == [4, 6, 8]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def test_lines_of_a_stream_count_on_over_buffers(lines, cuts):
     whole = table(lines)
     progress = SequenceProgress()
     edges = [0, *sorted(cuts), len(whole)]
-    for start, stop in zip(edges[:-1], edges[1:], strict=True):
+    for start, stop in pairwise(edges):
         progress.add(whole[start:stop])
     done = 0
     for number, (count, real) in enumerate(lines, 1):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tracemalloc
 from collections.abc import Callable
 from fractions import Fraction
+from itertools import pairwise
 from math import floor
 
 import numpy as np
@@ -43,16 +44,16 @@ def rows(lines: SeqLines) -> list[tuple[int, ...]]:
 
 def build(builder: LineBuilder, frames: Frames, cuts: list[int]) -> SeqLines:
     edges = [0, *sorted(cut % (len(frames) + 1) for cut in cuts), len(frames)]
-    parts = [
-        builder.lines(frames[start:stop]) for start, stop in zip(edges[:-1], edges[1:], strict=True)
-    ]
+    parts = [builder.lines(frames[start:stop]) for start, stop in pairwise(edges)]
     return SeqLines.concat([*parts, builder.close()])
 
 
 # The slow version: frame by frame, exact
 
 
-def slow(frames, eighths, timing, inputs, guard, outputs, closing) -> list[tuple[int, ...]]:
+def slow(  # noqa: C901, PLR0912  # the rules one after the other, as they are told
+    frames, eighths, timing, inputs, guard, outputs, closing
+) -> list[tuple[int, ...]]:
     live, dead, idle = (
         sum(1 << "ABCDEF".index(letter) for letter in letters)
         for letters in (outputs.live, outputs.dead, outputs.idle)
@@ -95,11 +96,10 @@ def slow(frames, eighths, timing, inputs, guard, outputs, closing) -> list[tuple
         period = floor(elapsed + Fraction(1, 2)) - begin
         extra = outputs.first and index == 0
         lit = live | (8 if extra else 0)
+        last = 16 if outputs.last and index == len(eighths) - 1 else 0
         if timing.placement is Placement.END:
-            last = 16 if outputs.last and index == len(eighths) - 1 else 0
             played.append((trigger, position, period - off, lit | last, off, dead, 1))
         else:
-            last = 16 if outputs.last and index == len(eighths) - 1 else 0
             first = off // 2 if opens and timing.placement is Placement.CENTRE else off
             played.append((trigger, position, first, dead, period - off, lit | last, 1))
     gate_last = isinstance(guard, GateGuard) and guard.last
