@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 from ophyd_async.fastcs.panda import SeqTable, SeqTrigger
-from scanspec.specs import Fly, Linspace
+from scanspec.specs import Fly, Linspace  # pyright: ignore[reportMissingTypeStubs]
 
 from panda_ophyd.scanframes import AxisScale, batches
 from panda_ophyd.sequences import Frames, LineBuilder, PositionGuard, Timing
@@ -41,7 +41,7 @@ def merged(frames: int) -> tuple[int, int]:
 
 def all_differ(frames: int) -> tuple[int, int]:
     """A duration each."""
-    part = Frames.timed(1e-3 + 1e-7 * np.arange(BATCH))
+    part = Frames.timed(1e-3 + 1e-7 * np.arange(BATCH, dtype=np.float64))
     return played(LineBuilder(Timing(deadtime=1e-5)), (part for _ in range(0, frames, BATCH)))
 
 
@@ -83,7 +83,7 @@ CASES: dict[str, Case] = {
 
 def main() -> None:
     """Print a table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--frames", type=int, default=2_000_000)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scanspec.core import Path
-from scanspec.specs import Fly, Linspace
+from scanspec.core import Path  # pyright: ignore[reportMissingTypeStubs]
+from scanspec.specs import Fly, Linspace  # pyright: ignore[reportMissingTypeStubs]
 
 from panda_ophyd.errors import FieldValueError
 from panda_ophyd.regions import Circle, Rectangle

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scanspec.core import Path
-from scanspec.specs import Concat, ConstantDuration, Fly, Linspace, Product, Spiral, Static
+from scanspec.core import Path  # pyright: ignore[reportMissingTypeStubs]
+from scanspec.specs import Concat, ConstantDuration, Fly, Linspace, Product, Spiral, Static  # pyright: ignore[reportMissingTypeStubs]
 
 from panda_ophyd.errors import FieldValueError
 from panda_ophyd.regions import Circle

@@ -84,7 +84,7 @@ def slow(  # noqa: C901, PLR0912  # the rules one after the other, as they are t
                 else:
                     trigger = code + 1
             elif isinstance(guard, PositionGuard) and trigger and (windows or guard.first):
-                margin = guard.margin[axis] if isinstance(guard.margin, dict) else guard.margin
+                margin = int(guard.margin[axis] if isinstance(guard.margin, dict) else guard.margin)
                 far = position - margin if up else position + margin
                 played.append((trigger + 1 if up else trigger - 1, far, 0, 0, 1, idle, 0))
             elif isinstance(guard, TimeGuard) and (windows or guard.first):
@@ -102,13 +102,13 @@ def slow(  # noqa: C901, PLR0912  # the rules one after the other, as they are t
         else:
             first = off // 2 if opens and timing.placement is Placement.CENTRE else off
             played.append((trigger, position, first, dead, period - off, lit | last, 1))
-    gate_last = isinstance(guard, GateGuard) and guard.last
+    gate = guard if isinstance(guard, GateGuard) and guard.last else None
     if timing.placement is Placement.CENTRE:
-        played += slow_end(timing, dead, idle, half, waits=bool(closing) or gate_last)
+        played += slow_end(timing, dead, idle, half, waits=bool(closing) or gate is not None)
     elif closing or (closing is None and timing.placement is Placement.START):
         played.append((0, 0, 0, 0, 1, idle, 0))
-    if gate_last:
-        played.append(({"A": 1, "B": 3, "C": 5}[guard.bit], 0, 0, 0, 1, idle, 0))
+    if gate:
+        played.append(({"A": 1, "B": 3, "C": 5}[gate.bit], 0, 0, 0, 1, idle, 0))
     return played
 
 
@@ -241,7 +241,7 @@ def test_two_million_frames_take_no_more_memory_than_twenty_thousand():
         gap = np.arange(20_000) % 1000 == 0
         tracemalloc.start()
         for start in range(0, total, 20_000):
-            duration = 1e-3 + 1e-7 * (np.arange(20_000) + start if vary else np.zeros(20_000))
+            duration = 1e-3 + 1e-7 * (where + start if vary else 0 * where)
             frames = Frames({"x": where}, {"x": where + 0.5}, {"x": where + 1}, gap, duration)
             builder.lines(frames)
         most = tracemalloc.get_traced_memory()[1]
