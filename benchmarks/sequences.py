@@ -47,7 +47,7 @@ def all_differ(frames: int) -> tuple[int, int]:
 
 def windows(frames: int) -> tuple[int, int]:
     """Rows of ten frames."""
-    at = np.arange(BATCH) % 10 * 10.0
+    at = np.asarray(np.arange(BATCH) % 10 * 10, np.float64)
     gap = at == 0
     part = Frames({"x": at}, {"x": at + 5}, {"x": at + 10}, gap, np.full(BATCH, 1e-3))
     builder = LineBuilder(Timing(deadtime=1e-5), inputs={"x": "A"}, guard=PositionGuard(5))

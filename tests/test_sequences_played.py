@@ -84,7 +84,7 @@ def slow(  # noqa: C901, PLR0912  # the rules one after the other, as they are t
                 else:
                     trigger = code + 1
             elif isinstance(guard, PositionGuard) and trigger and (windows or guard.first):
-                margin = int(guard.margin[axis] if isinstance(guard.margin, dict) else guard.margin)
+                margin = guard.margin_of(axis)
                 far = position - margin if up else position + margin
                 played.append((trigger + 1 if up else trigger - 1, far, 0, 0, 1, idle, 0))
             elif isinstance(guard, TimeGuard) and (windows or guard.first):
