@@ -131,6 +131,13 @@ def test_exactly_full_runs_leave_no_line_that_never_ends():
     assert timed([1 * MS] * 131_070, 0).repeats.tolist() == [65_535, 65_535]
 
 
+def test_the_last_frame_of_a_full_run_is_marked():
+    builder = LineBuilder(Timing(), outputs=Outputs(last="C"))
+    lines = SeqLines.concat([builder.lines(Frames.timed([1 * MS] * 65_535)), builder.close()])
+    assert lines.repeats.tolist() == [65_534, 1]
+    assert lines.outputs1.tolist() == [1, 5]
+
+
 def test_gated_bursts_can_be_repeated():  # S9
     builder = LineBuilder(Timing(deadtime=0.1 * MS), guard=GateGuard("A", last=True))
     lines = SeqLines.concat([builder.lines(Frames.timed([1 * MS] * 5)), builder.close()])
