@@ -18,6 +18,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/connect.py $(BENCH_ARGS)
 	$(BIN)/python benchmarks/simulator.py $(SIMULATOR_BENCH_ARGS)
 	$(BIN)/python benchmarks/blocks.py $(BLOCKS_BENCH_ARGS)
+	$(BIN)/python benchmarks/sequences.py $(SEQUENCES_BENCH_ARGS)
 	$(BIN)/python benchmarks/capture.py $(CAPTURE_BENCH_ARGS)
 
 # the pictures of the timing diagrams; a test says when they are out of date

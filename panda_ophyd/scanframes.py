@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scanspec.core import Path, Slice
-from scanspec.specs import Spec
+from scanspec.core import Path, Slice  # pyright: ignore[reportMissingTypeStubs]
+from scanspec.specs import Spec  # pyright: ignore[reportMissingTypeStubs]
 
 from panda_ophyd.errors import FieldValueError
 from panda_ophyd.regions import Region, axis_name
