@@ -104,9 +104,9 @@ def slow(  # noqa: C901, PLR0912  # the rules one after the other, as they are t
             played.append((trigger, position, first, dead, period - off, lit | last, 1))
     gate = guard if isinstance(guard, GateGuard) and guard.last else None
     if timing.placement is Placement.CENTRE:
-        played += slow_end(timing, dead, idle, half, waits=bool(closing) or gate is not None)
-    elif closing or (closing is None and timing.placement is Placement.START):
-        played.append((0, 0, 0, 0, 1, idle, 0))
+        played += slow_end(timing, dead, idle, half, waits=gate is not None)
+    if closing or (closing is None and timing.placement is Placement.START):
+        played.append((0, 0, 0, 0, 10, idle, 0))
     if gate:
         played.append(({"A": 1, "B": 3, "C": 5}[gate.bit], 0, 0, 0, 1, idle, 0))
     return played

@@ -32,6 +32,7 @@ from panda_ophyd.sequences import (
     Rounding,
     SeqLines,
     Timing,
+    is_closing_needed,
 )
 
 POSITION_INPUTS = "ABC"
@@ -102,7 +103,12 @@ class ScanSpecSeqTableFlyableLogic(SequenceFlyableLogic["ScanSpecInfo | ScanInfo
             longest_window=survey.longest_window,
         )
         builder = LineBuilder(
-            timing, inputs=inputs, guard=guard, outputs=self.outputs, first_frame=info.start
+            timing,
+            inputs=inputs,
+            guard=guard,
+            outputs=self.outputs,
+            closing=is_closing_needed(timing),
+            first_frame=info.start,
         )
         return Sequence(
             lines=lines_of_scan(builder, frames_from(info, scales)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from panda_ophyd.sequences.builder import CLOSING_TICKS, LineBuilder
+from panda_ophyd.sequences.builder import CLOSING_TICKS, LineBuilder, is_closing_needed
 from panda_ophyd.sequences.frames import Frames
 from panda_ophyd.sequences.lines import SeqLines, Trigger, bit_trigger, position_trigger
 from panda_ophyd.sequences.options import (
@@ -38,6 +38,7 @@ __all__ = [
     "Timing",
     "Trigger",
     "bit_trigger",
+    "is_closing_needed",
     "output_mask",
     "position_trigger",
 ]

@@ -65,8 +65,9 @@ class LineBuilder:
             Axes that are not named are not compared.
         guard: what comes before a window.
         outputs: which are high when.
-        closing: whether a last line with idle outputs ends the lines. None: where ACTIVE, which
-            enables PCAP, would else fall too soon after the last trigger.
+        closing: whether a last line with idle outputs ends the lines, of `CLOSING_TICKS`. None:
+            where the live outputs would else fall in the tick in which ACTIVE does. Where ACTIVE
+            enables PCAP it takes `is_closing_needed`.
         first_frame: index of the first frame, for messages.
 
     Attributes:
@@ -94,7 +95,7 @@ class LineBuilder:
         self.outputs = outputs or Outputs()
         self.frames = 0
         self.windows = 0
-        self._closing = _is_needed(timing) if closing is None else closing
+        self._closing = timing.placement is Placement.START if closing is None else closing
         self._first_frame = first_frame
         self._live, self._dead, self._idle = (
             output_mask(letters)
@@ -310,8 +311,8 @@ class LineBuilder:
             )
 
 
-def _is_needed(timing: Timing) -> bool:
-    """Tell whether a last line has to keep the sequencer active after the last frame."""
+def is_closing_needed(timing: Timing) -> bool:
+    """Tell whether a last line has to keep the sequencer active after its last trigger for PCAP."""
     behind = {
         Placement.END: timing.dead,
         Placement.START: 0,

@@ -1,4 +1,4 @@
-"""A free running box whose SEQ1 gates and triggers PCAP, as flyscan.md 5 has it, and how to fly it."""
+"""A free running box whose SEQ1 gates and triggers PCAP (flyscan.md 5), and how to fly it."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ def read(path: Path) -> Rows:
         columns = {
             name: item[:]
             for name, item in file.items()
-            if isinstance(item, h5py.Dataset) and item.ndim == 1 and name != "absolute_time"
+            if isinstance(item, h5py.Dataset) and name != "absolute_time"
         }
-        return Rows(columns, dict(file.attrs))
+        return Rows(columns, {name: file.attrs[name] for name in file.attrs})
 
 
 async def set_all(panda: Any, *pairs: tuple[Any, Any]) -> None:
