@@ -9,6 +9,9 @@ from scanspec.specs import Concat, Fly, Linspace  # pyright: ignore[reportMissin
 from panda_ophyd.plans import fly_spec
 from panda_ophyd.regions import Circle
 
+TIME = "absolute_time"
+"""The dataset that is derived, not captured."""
+
 
 def slide():
     return Fly(0.1 @ (Linspace("y", 2.1, 3.8, 12) * ~Linspace("x", 0.5, 1.5, 10)))
@@ -32,8 +35,8 @@ def test_a_line_is_flown_with_exact_times_and_bounds(beamline):
     middles = 0.95 + 0.1 * np.arange(11) + 0.05 * 0.995
     assert rows["x"] == pytest.approx(middles, abs=0.001)
     assert rows.attributes == {"end_reason": b"Disarmed", "complete": True}
-    keys = [doc["data_key"] for doc in line.named("stream_resource")]
-    assert sorted(keys) == sorted(set(rows.columns) - {"absolute_time"})
+    documented = [doc["parameters"]["dataset"] for doc in line.named("stream_resource")]
+    assert sorted(documented) == sorted(f"/{name}" for name in rows.columns if name != TIME)
 
 
 def test_a_snake_has_each_row_where_the_spec_says(beamline):
