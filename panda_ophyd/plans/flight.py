@@ -13,6 +13,7 @@ Source: flyscan.md 3.6, 4.2, 4.7.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -23,6 +24,8 @@ from ophyd_async.core import DetectorTrigger, TriggerInfo
 
 from panda_ophyd.flyers.watch import PATIENCE
 from panda_ophyd.plans.waiting import Finish, each, settle, wait_within
+
+logger = logging.getLogger(__name__)
 
 FLUSH_PERIOD = 0.2
 """Seconds between two collections of documents."""
@@ -92,9 +95,16 @@ class Flight:
     longest_pause: float = 0.0
 
     def fly(self) -> MsgGenerator[None]:
-        """Prepare, fly and collect, from open run to the last document."""
+        """Prepare, fly and collect; documents name every row on disk, however it ends."""
         yield from self._prepare()
         rows = yield from self._begin()
+        try:
+            yield from self._fly(rows)
+        except Exception:
+            yield from self._collect_what_there_is()
+            raise
+
+    def _fly(self, rows: Finish) -> MsgGenerator[None]:
         while not rows.done:
             yield from self._run(rows)
             if rows.done:
@@ -161,6 +171,12 @@ class Flight:
 
     def _collect(self) -> MsgGenerator[None]:
         yield from bps.collect(*self._devices, name=self.stream, return_payload=False)
+
+    def _collect_what_there_is(self) -> MsgGenerator[None]:
+        try:
+            yield from self._collect()
+        except Exception as second:  # noqa: BLE001  the first failure is the one that counts
+            logger.warning("%s: %s", self.panda.name, second)
 
     def _rows_so_far(self) -> MsgGenerator[int]:
         return (yield from bps.rd(self.panda.data.num_captured))
