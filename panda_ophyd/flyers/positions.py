@@ -5,7 +5,7 @@ Source: flyscan.md 5 (6).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, repeat
 
 import numpy as np
@@ -19,6 +19,7 @@ from panda_ophyd.flyers.sequencer import Sequence
 from panda_ophyd.flyers.tables import SequenceFlyableLogic
 from panda_ophyd.scanframes import AxisScale
 from panda_ophyd.sequences import (
+    CLOCK,
     CLOSING_TICKS,
     Outputs,
     PositionList,
@@ -79,15 +80,9 @@ class PositionListFlyableLogic(SequenceFlyableLogic[PositionListInfo]):
         rest = value.repeats - passes
 
         def lines_from(first: int, *, guarded: bool) -> SeqLines:
-            return PositionList(
-                counts[first:],
-                pulse=max(1, round(value.pulse * clock)),
-                margin=self.margin,
-                guard_first=guarded,
-                ascending=bool(ascending[first]),
-                speed=None if value.speed is None else abs(value.speed / scale.scale),
-                clock=clock,
-                outputs=self.outputs,
+            listed = listed_from(value, counts[first:], scale, clock, up=bool(ascending[first]))
+            return replace(
+                listed, margin=self.margin, guard_first=guarded, outputs=self.outputs
             ).lines()
 
         inputs = {} if self.encoder is None else {"posa": self.encoder.name}
@@ -96,6 +91,38 @@ class PositionListFlyableLogic(SequenceFlyableLogic[PositionListInfo]):
         frames = rest * size - into
         later = repeat(lines_from(0, guarded=True), rest - 1)
         return Sequence(chain([first], later, [closing]), frames, inputs=inputs)
+
+
+def listed_from(
+    info: PositionListInfo,
+    counts: NDArray[np.float64],
+    scale: AxisScale,
+    clock: float,
+    *,
+    up: bool,
+) -> PositionList:
+    """Return some positions as lines, the first being crossed upwards or not.
+
+    Raises:
+        FieldValueError: as `PositionList`.
+    """
+    return PositionList(
+        counts,
+        pulse=max(1, round(info.pulse * clock)),
+        ascending=up,
+        speed=None if info.speed is None else abs(info.speed / scale.scale),
+        clock=clock,
+    )
+
+
+def check_list(info: PositionListInfo, scale: AxisScale, clock: float = CLOCK) -> None:
+    """Refuse a list that cannot be taken.
+
+    Raises:
+        FieldValueError: as `PositionList`.
+    """
+    counts, ascending = crossings(info, scale)
+    listed_from(info, counts, scale, clock, up=bool(ascending[0]))
 
 
 def crossings(

@@ -22,10 +22,12 @@ from panda_ophyd.flyers import (
     PositionListInfo,
     StaticPcompFlyableLogic,
 )
+from panda_ophyd.flyers.positions import check_list
 from panda_ophyd.plans.detectors import Exposures, negotiate, triggered
 from panda_ophyd.plans.flight import Flight, Motion, Standing
 from panda_ophyd.plans.motion import WindowMotion, driven
 from panda_ophyd.plans.scans import Moving, Sequencing, flown, metadata_of
+from panda_ophyd.scanframes import AxisScale
 from panda_ophyd.wires import Wires, check_wires, connect_wires
 from panda_ophyd.wires import capture as capture_wires
 from panda_ophyd.wires import position_compare as compare_wires
@@ -245,6 +247,7 @@ def position_list(
             positions, pulse, both_ways=both_ways, repeats=repeats, speed=speed, start=frame
         )
 
+    check_list(value_from(0), AxisScale(axis.encoder.scale, axis.encoder.offset))
     one = yield from driven(axis, moving.acceleration_time if moving else None)
     motion = WindowMotion({axis.name: one}, windows_from, settle=moving.settle if moving else 0.0)
     outlook = yield from motion.look_ahead()

@@ -38,9 +38,10 @@ def test_groups_have_times_of_their_own(beamline):
     line = beamline("free")
     groups = [(3, 0.9e-3, 0.1e-3), (2, 1.9e-3, 0.1e-3), (4, 0.4e-3, 0.1e-3)]
     line.run(time_resolved(line.panda, 0, 0, 0, groups=groups, repeats=2))
-    assert line.rows().ticks("GATE_DURATION").tolist() == (
-        [112_500] * 3 + [237_500] * 2 + [50_000] * 4
-    ) * 2
+    assert (
+        line.rows().ticks("GATE_DURATION").tolist()
+        == ([112_500] * 3 + [237_500] * 2 + [50_000] * 4) * 2
+    )
 
 
 def armed(line: Any) -> None:
