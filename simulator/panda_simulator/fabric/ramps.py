@@ -182,15 +182,15 @@ class Ramp:
         """Return what is at this place (tables.words_at), as long as each word is a ramp."""
         base, slope, proof = self.base, self.slope, self.proof
         proof.until(max((len(memory) - count - base) // slope, 0) if slope > 0 else 0)
+        if not proof.last:
+            return [*memory[base : base + count], *[0] * (base + count - max(len(memory), base))]
         found: list[Number] = []
         for place in range(base, base + count):
             words = np.frombuffer(memory, np.uint32)[place : place + proof.last * slope + 1 : slope]
             steps = np.diff(words.astype(np.int64))
-            if len(steps):
-                other = np.flatnonzero(steps != steps[0])
-                proof.until(int(other[0]) if len(other) else proof.last)
-            step = int(steps[0]) if len(steps) else 0
-            found.append(ramp(int(words[0]) if len(words) else 0, step, proof))
+            other = np.flatnonzero(steps != steps[0])
+            proof.until(int(other[0]) if len(other) else proof.last)
+            found.append(ramp(int(words[0]), int(steps[0]), proof))
         return found
 
     # Comparisons
