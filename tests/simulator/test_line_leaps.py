@@ -110,7 +110,8 @@ def test_a_line_that_is_another_is_played_at_its_place(make_bench):
         bench.set("SEQ", REPEATS=1)
         scan(bench, table, 40, 1000)
         capture(bench, sinks, *COLUMNS)
-        bench.run(2_500_000)
+        with eagerness():  # leap to the very last line that is like those before
+            bench.run(2_500_000)
         rows = sinks[-1].rows(4)
         assert [row[1] for row in rows] == [500 + 40 * n + (n == 1207) for n in range(2000)]
 
