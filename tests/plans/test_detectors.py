@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bluesky.run_engine import call_in_bluesky_event_loop
+from bluesky.utils import RunEngineInterrupted
 from ophyd_async.core import (
     DetectorAcquireLogic,
     DetectorDataLogic,
@@ -18,9 +19,10 @@ from ophyd_async.core import (
     StreamResourceInfo,
     soft_signal_r_and_setter,
 )
+from scanspec.specs import Fly, Linspace  # pyright: ignore[reportMissingTypeStubs]
 
-from panda_ophyd.errors import FieldValueError
-from panda_ophyd.plans import Exposures, time_resolved
+from panda_ophyd.errors import CaptureError, FieldValueError
+from panda_ophyd.plans import Exposures, fly_spec, time_resolved
 
 
 class Camera(StandardDetector):
@@ -149,3 +151,29 @@ def test_several_exposures_a_frame_take_a_pulse(line):
     )
     with pytest.raises(FieldValueError, match="give it a PULSE"):
         line.run(plan)
+
+
+def test_a_pause_with_detectors_waits_for_the_end_of_the_window(line):
+    camera = Camera(line, 3, 1e-3, "camera")
+    line.set((line.panda.ttlout[3].val, "SEQ1.OUTA"))
+    spec = Fly(0.02 @ (Linspace("y", 0, 1, 4) * ~Linspace("x", 1, 2, 10)))
+    line.pause_after(13)
+    with pytest.raises(RunEngineInterrupted):
+        line.run(fly_spec(line.panda, spec, line.axes, [camera]))
+    assert line.get(line.panda.data.num_captured) == len(camera.rises) == 20
+    line.engine.resume()
+    assert len(line.rows()) == len(camera.rises) == 40
+    wanted = np.tile([*np.linspace(1, 2, 10), *np.linspace(2, 1, 10)], 2)
+    assert abs(line.rows()["x"] - wanted).max() < 0.0065
+
+
+def test_a_scan_in_time_with_detectors_does_not_go_on_one_frame_off(line):
+    camera = Camera(line, 3, 1e-3, "camera")
+    line.set((line.panda.ttlout[3].val, "SEQ1.OUTA"))
+    line.pause_after(13)
+    with pytest.raises(RunEngineInterrupted):
+        line.run(time_resolved(line.panda, 2000, 9e-3, 1e-3, [camera]))
+    with pytest.raises(CaptureError, match="camera was triggered for it"):
+        line.engine.resume()
+    assert line.exit_status == "fail"
+    assert line.ask("*PCAP.COMPLETION?") == "OK =Disarmed\n"
