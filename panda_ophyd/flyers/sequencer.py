@@ -284,6 +284,7 @@ class Sequencer:
             due=self._due(status),
             waits_for=waits_for,
             inputs=inputs,
+            levels="waiting for BIT" in waits_for,
         )
 
     def _frames_done(self, status: TableStatus) -> int:
@@ -302,7 +303,10 @@ class Sequencer:
         words = self._progress.waits_for(status.line, SeqState[status.state])
         if not words or self.block is None:
             return "", {}
-        (name,) = _INPUT.findall(words)
+        named = _INPUT.findall(words)
+        if not named:  # it went on while it was asked
+            return "", {}
+        (name,) = named
         source = (await self.block.read(name))[name]
         if "." not in source:
             return f"{words}, but {name} is {source}: connect it", {}

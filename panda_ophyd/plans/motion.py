@@ -28,8 +28,8 @@ from panda_ophyd.encoders import (
 from panda_ophyd.encoders.motors import check_places, position_of
 from panda_ophyd.errors import EncoderError, FieldValueError
 from panda_ophyd.flyers import ScanInfo
+from panda_ophyd.flyers.scans import frames_from
 from panda_ophyd.plans.waiting import Finish, each, settle
-from panda_ophyd.scanframes import batches
 from panda_ophyd.sequences import Frames
 
 ATTEMPTS = 3
@@ -50,7 +50,7 @@ def windows_of(info: ScanInfo) -> Iterator[MotionWindow]:
     Raises:
         FieldValueError: as `motion_windows` and `batches`.
     """
-    frames = batches(info.spec, {}, start=info.start, region=info.region, duration=info.duration)
+    frames = frames_from(info, {})
     open_frames: list[Frames] = []
     first = info.start
     for batch in frames:

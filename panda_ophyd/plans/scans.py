@@ -13,7 +13,7 @@ from typing import Any, Literal
 import bluesky.preprocessors as bpp
 from bluesky.utils import MsgGenerator, plan
 from ophyd_async.fastcs.panda import PosOutScaleOffset
-from scanspec.specs import Spec  # pyright: ignore[reportMissingTypeStubs]
+from scanspec.specs import Fly, Spec  # pyright: ignore[reportMissingTypeStubs]
 
 from panda_ophyd.encoders import BoundAxis, MotionWindow
 from panda_ophyd.errors import FieldValueError
@@ -93,6 +93,7 @@ def fly_spec(
     capture: Sequence[str] = ("Mean", "Min", "Max"),
     region: Region | None = None,
     duration: float | None = None,
+    dwell: float | None = None,
     motion: Any = None,
     exposures: Exposures | None = None,
     sequencing: Sequencing | None = None,
@@ -115,6 +116,7 @@ def fly_spec(
         capture: options of each axis' encoder; nothing is changed if empty.
         region: which frames are taken, by their midpoints: ``Circle("x", "y", 1.0, 2.8, 0.5)``.
         duration: seconds a frame, of a spec without.
+        dwell: the same; each frame is a window that the stage enters from rest, as in step scans.
         motion: a flyer of a motion controller that goes through the windows, a list of
             `MotionWindow` being what it is prepared with; None: the plan drives the motors, and
             each window has to be a straight line at constant velocity.
@@ -129,7 +131,11 @@ def fly_spec(
         FieldValueError, WiringError, EncoderError: before anything has moved.
         SequenceError, CaptureError: the scan did not go well.
     """
-    info = ScanInfo(spec, region=region, duration=duration)
+    if dwell is not None and duration is not None:
+        raise FieldValueError("dwell", dwell, f"duration is {duration}: give one of them")
+    if dwell is not None:  # which gives frames their bounds, too
+        spec = Fly(dwell @ spec)
+    info = ScanInfo(spec, region=region, duration=duration, stepped=dwell is not None)
     how, exposed = sequencing or Sequencing(), exposures or Exposures()
     axes = {axis_name(axis): bound for axis, bound in (motors or {}).items()}
     known = yield from negotiate(dets)
