@@ -140,6 +140,8 @@ class Motion:
         self.pieces: list[Piece] = [Piece(0, position, 0, 0)]
         """All of them; another list whenever they change."""
         self._ticks = [0]
+        self._changes = [0]
+        """Ticks from which on it went on differently, the last of them."""
 
     def at(self, tick: int) -> int:
         """Return the position at a tick."""
@@ -190,11 +192,28 @@ class Motion:
     def replace(self, tick: int, pieces: list[Piece]) -> None:
         """Go on differently from a tick on; the past stays as it was.
 
-        Only the last pieces are kept: nobody asks for much older positions.
+        Only the last pieces are kept, and those since the change before: nobody asks for older
+        positions, as whoever adds up the past does so at each change.
         """
         current = max(bisect_right(self._ticks, tick - 1), 1)
-        self.pieces = [*self.pieces[max(current - _KEPT, 0) : current], *pieces]
+        self._go_on(tick, current, pieces)
+
+    def extend(self, pieces: list[Piece]) -> None:
+        """Go on from the tick at which all would end; nothing before it changes.
+
+        Time has come to what the extension before had added, or is told of that tick.
+
+        Args:
+            pieces: the first begins at `end`, the last one is at rest.
+        """
+        self._go_on(self._ticks[-1], len(self.pieces) - 1, pieces)
+
+    def _go_on(self, tick: int, current: int, pieces: list[Piece]) -> None:
+        since = max((change for change in self._changes if change <= tick), default=0)
+        needed = min(bisect_right(self._ticks, since) - 1, current)
+        self.pieces = [*self.pieces[max(needed - _KEPT, 0) : current], *pieces]
         self._ticks = [piece.tick for piece in self.pieces]
+        self._changes = [since, tick]
 
     def leaves(self, tick: int, low: int, high: int) -> int | None:
         """Return the first tick after `tick` at which the position is outside low … high."""
