@@ -129,6 +129,15 @@ class World:
             self.add_axis(Axis(name))
             self.connect(name, number, COUNTS_PER_MM)
 
+    @property
+    def frequency(self) -> int:
+        """Ticks in a second."""
+        return self._clock.frequency
+
+    def present(self) -> int:
+        """Return the tick that the box has come to."""
+        return self._present()
+
     def add_axis(self, axis: Axis) -> None:
         """Add an axis."""
         axis.attach(self._begin_change, self._present, self._clock.frequency)
@@ -244,13 +253,20 @@ class World:
         tick = self._begin_change()
         return max(self.axes[name].move(target, tick) for name, target in targets.items())
 
-    def follow(self, legs: Iterable[Leg], gate: str | None = None) -> Following:
+    def follow(
+        self,
+        legs: Iterable[Leg],
+        gate: str | None = None,
+        axes: Mapping[str, Axis] | None = None,
+    ) -> Following:
         """Let axes go along a path from the next tick on; parts of it are planned as time passes.
 
         Args:
             legs: of the path, one after the other; all name the same axes. They may be very
                 many: some are taken now, and later ones before time comes to them.
             gate: input of the box that is high in windows and low between, as ``"TTLIN1"``.
+            axes: by the name that they have in legs; those of the world by their own if not
+                given.
 
         Raises:
             KeyError: there is no such axis; none moves.
@@ -263,7 +279,7 @@ class World:
             if gate is not None:
                 self.drive(*connector(gate), level, tick)
 
-        return Following(self.axes, legs, self._begin_change, self.at, drive)
+        return Following(axes or self.axes, legs, self._begin_change, self.at, drive)
 
     def at(self, tick: int, then: Callable[[int], None]) -> None:
         """Call a function with a tick to come when time comes there.

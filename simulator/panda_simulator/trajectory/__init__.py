@@ -8,9 +8,10 @@ Source: flyscan.md 1.13, 2.6.
 
 from panda_simulator.trajectory.course import Course, course_of
 from panda_simulator.trajectory.plan import Drive, Gap, Leg, Planner
-from panda_simulator.trajectory.windows import Curve, Move, StraightMove, Window
+from panda_simulator.trajectory.windows import AnyWindow, Curve, Move, StraightMove, Window
 
 __all__ = [
+    "AnyWindow",
     "Course",
     "Curve",
     "Drive",

@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from panda_simulator.motion import Piece, to_fixed
-from panda_simulator.trajectory.windows import AnyWindow, SampledWindow, StraightWindow
+from panda_simulator.trajectory.windows import SampledWindow, StraightWindow
 
 _LEAST_POINTS = 2
 
@@ -47,11 +48,11 @@ class Course:
     axes: Mapping[str, AxisCourse]
 
 
-def course_of(window: AnyWindow, index: int, axes: Collection[str], frequency: int) -> Course:
+def course_of(window: object, index: int, axes: Collection[str], frequency: int) -> Course:
     """Plan one window.
 
     Args:
-        window: straight lines or points.
+        window: straight lines or points (`windows.AnyWindow`).
         index: of it, for messages.
         axes: that there are; all of them have to be in it.
         frequency: ticks in a second.
@@ -86,7 +87,7 @@ def _check_names(place: str, given: Collection[str], axes: Collection[str]) -> N
         raise ValueError(f"{place} moves {unknown[0]!r}: axes are {', '.join(axes)}")
     if missing:
         raise ValueError(
-            f"{place} does not say where {missing[0]!r} is; an axis that stands starts where it ends"
+            f"{place} does not say where {missing[0]!r} is; one that stands starts where it ends"
         )
 
 
@@ -118,15 +119,13 @@ def _straight(place: str, name: str, start: float, end: float, ticks: int) -> Ax
     return AxisCourse(first, last, speed, speed, (Piece(0, first, speed, 0),))
 
 
-def _sampled(
-    place: str, window: SampledWindow, axes: Collection[str], frequency: int
-) -> Course:
+def _sampled(place: str, window: SampledWindow, axes: Collection[str], frequency: int) -> Course:
     _check_names(place, window.positions, axes)
     times = [float(time) for time in window.times]
     if len(times) < _LEAST_POINTS or times[0] != 0 or not all(map(math.isfinite, times)):
         raise ValueError(f"{place} needs two points at least, the first one at time 0")
     ticks = [round(time * frequency) for time in times]
-    for number, (before, after) in enumerate(zip(ticks, ticks[1:], strict=False), 1):
+    for number, (before, after) in enumerate(pairwise(ticks), 1):
         if after <= before:
             raise ValueError(
                 f"{place}: point {number} is at {times[number]} s, less than a tick after the one"
@@ -175,9 +174,7 @@ def _speeds(ticks: Sequence[int], points: Sequence[int]) -> list[int]:
     return speeds
 
 
-def _parabolas(
-    ticks: Sequence[int], points: Sequence[int], speeds: Sequence[int]
-) -> AxisCourse:
+def _parabolas(ticks: Sequence[int], points: Sequence[int], speeds: Sequence[int]) -> AxisCourse:
     pieces: list[Piece] = []
     for number, tick in enumerate(ticks[:-1]):
         span = ticks[number + 1] - tick

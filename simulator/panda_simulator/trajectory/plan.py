@@ -8,10 +8,11 @@ Source: flyscan.md 1.5, 1.13, 3.5.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from panda_simulator.motion import Piece, moving, to_fixed, to_float
+from panda_simulator.motion import ONE, Piece, moving, to_fixed, to_float
 from panda_simulator.trajectory.course import AxisCourse, Course, course_of, towards_zero
 from panda_simulator.trajectory.windows import AnyWindow
 
@@ -100,6 +101,13 @@ class _Passage:
     out_of: dict[str, _Ramp] = field(default_factory=dict)
 
 
+def _limit(position: float) -> int:
+    """Return a limit times 2**112; one that is infinite is beyond everything that moves."""
+    if math.isinf(position):
+        return ONE << 1024 if position > 0 else -(ONE << 1024)
+    return to_fixed(position)
+
+
 class Planner:
     """Plans paths for some axes."""
 
@@ -123,22 +131,23 @@ class Planner:
             ValueError: a velocity or acceleration is not positive, or a time is negative.
         """
         self._frequency = frequency
-        if not (0 <= settle and 0 <= turnaround):
+        if not (settle >= 0 and turnaround >= 0):
             raise ValueError(f"settle {settle} and turnaround {turnaround} cannot be negative")
         self._settle = round(settle * frequency)
         self._turnaround = max(round(turnaround * frequency), 1)
         self._axes: dict[str, _Axis] = {}
         for name, drive in drives.items():
-            if not (0 < drive.velocity and 0 < drive.acceleration):
+            if not (math.inf > drive.velocity > 0 and math.inf > drive.acceleration > 0):
                 raise ValueError(
                     f"axis {name}: velocity {drive.velocity} and acceleration"
-                    f" {drive.acceleration} have to be positive"
+                    f" {drive.acceleration} have to be positive and finite"
                 )
             fastest = drive.max_velocity
             self._axes[name] = _Axis(
                 max(to_fixed(drive.velocity) // frequency, 1),
                 max(to_fixed(drive.acceleration) // frequency**2, 1),
-                *map(to_fixed, drive.limits),
+                _limit(drive.limits[0]),
+                _limit(drive.limits[1]),
                 None if fastest is None else fastest * (1 + _FLOATS),
             )
 
@@ -321,7 +330,7 @@ class Planner:
 
     def _run_down(self, passage: _Passage, tick: int, pieces: dict[str, list[Piece]]) -> int:
         """Add what comes after the last window; return where all axes stand."""
-        end = tick + max(max(ramp.ticks for ramp in passage.out_of.values()), 1)
+        end = tick + max(1, *(ramp.ticks for ramp in passage.out_of.values()))
         for name, ramp in passage.out_of.items():
             self._out_of(passage.course.axes[name], ramp, tick, pieces[name])
             pieces[name].append(Piece(tick + ramp.ticks, ramp.rest, 0, 0))
