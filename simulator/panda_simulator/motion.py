@@ -258,7 +258,7 @@ def stopping(tick: int, motion: Motion, acceleration: int) -> list[Piece]:
     return [brake, Piece(tick + ticks, brake.at(tick + ticks), 0, 0)]
 
 
-def _ticks(way: int, speed: int) -> int:
+def whole_ticks(way: int, speed: int) -> int:
     """Return the ticks that a way takes: the next whole number, unless it is one already.
 
     Numbers that were floats, or divided by a number of ticks, are not quite what was meant.
@@ -284,10 +284,10 @@ def moving(tick: int, start: int, target: int, speed: int, acceleration: int) ->
     if not distance:
         return [Piece(tick, target, 0, 0)]
     acceleration = max(acceleration, 1)
-    ramp = _ticks(speed, acceleration)
-    cruise = _ticks(distance, speed) - ramp
+    ramp = whole_ticks(speed, acceleration)
+    cruise = whole_ticks(distance, speed) - ramp
     if cruise <= 0:
-        ramp = math.isqrt(_ticks(distance, acceleration) - 1) + 1
+        ramp = math.isqrt(whole_ticks(distance, acceleration) - 1) + 1
         cruise = 0
     sign = 1 if target > start else -1
     bend = sign * max(distance // (2 * ramp * (ramp + cruise)), 1)

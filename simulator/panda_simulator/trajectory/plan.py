@@ -12,12 +12,15 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from panda_simulator.motion import ONE, Piece, moving, to_fixed, to_float
+from panda_simulator.motion import ONE, Piece, moving, to_fixed, to_float, whole_ticks
 from panda_simulator.trajectory.course import AxisCourse, Course, course_of, towards_zero
 from panda_simulator.trajectory.windows import AnyWindow
 
 _FLOATS = 1e-9
 """Part of a velocity by which one that was computed with floats may be above the largest."""
+
+_FAR = ONE << 1023
+"""Position of a limit that is infinite."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ class _Passage:
 def _limit(position: float) -> int:
     """Return a limit times 2**112; one that is infinite is beyond everything that moves."""
     if math.isinf(position):
-        return ONE << 1024 if position > 0 else -(ONE << 1024)
+        return _FAR if position > 0 else -_FAR
     return to_fixed(position)
 
 
@@ -171,7 +174,6 @@ class Planner:
         tick = begin = 0
         pieces: dict[str, list[Piece]] = {name: [] for name in self._axes}
         before: _Passage | None = None
-        index = -1
         for index, window in enumerate(windows):
             passage = self._passage(window, index)
             if before is None:
@@ -179,7 +181,7 @@ class Planner:
             else:
                 first, tick = tick, tick + before.course.ticks
                 end, gap = self._between(before, passage, tick, pieces)
-                yield self._leg(index - 1, begin, (first, tick), end, pieces, gap)
+                yield Leg(begin, (first, tick), end, pieces, gap)
                 begin = tick = end
                 pieces = {name: [] for name in self._axes}
             self._through(passage, tick, pieces)
@@ -187,30 +189,7 @@ class Planner:
         if before is not None:
             first, tick = tick, tick + before.course.ticks
             end = self._run_down(before, tick, pieces)
-            yield self._leg(index, begin, (first, tick), end, pieces, None)
-
-    def _leg(
-        self,
-        index: int,
-        begin: int,
-        window: tuple[int, int],
-        end: int,
-        pieces: dict[str, list[Piece]],
-        gap: Gap | None,
-    ) -> Leg:
-        for name, axis in self._axes.items():
-            # no piece turns around, so that its ends are as far as it goes
-            lowest = min(piece.start for piece in pieces[name])
-            highest = max(piece.start for piece in pieces[name])
-            for place in (lowest, highest):
-                if not axis.low <= place <= axis.high:
-                    limits = f"{to_float(axis.low):g} … {to_float(axis.high):g}"
-                    raise ValueError(
-                        f"window {index}, with what comes before and after it, needs axis {name} at"
-                        f" {to_float(place):.9g}, outside {limits}: accelerate faster, go slower or"
-                        " scan less"
-                    )
-        return Leg(begin, window, end, pieces, gap)
+            yield Leg(begin, (first, tick), end, pieces, None)
 
     def _passage(self, window: AnyWindow, index: int) -> _Passage:
         course = course_of(window, index, self._axes, self._frequency)
@@ -225,7 +204,23 @@ class Planner:
         for name, one in course.axes.items():
             passage.into[name] = self._ramp(one.start, -one.speed_in, passage.ramp_in)
             passage.out_of[name] = self._ramp(one.end, one.speed_out, passage.ramp_out)
+            self._check_places(index, name, passage)
         return passage
+
+    def _check_places(self, index: int, name: str, passage: _Passage) -> None:
+        course, axis = passage.course.axes[name], self._axes[name]
+        # no piece turns around, so that its ends are as far as it goes; and what lies between
+        # two windows goes from the rest after one to that before the other
+        places = [piece.start for piece in course.pieces]
+        places += [course.end, passage.into[name].rest, passage.out_of[name].rest]
+        for place in (min(places), max(places)):
+            if not axis.low <= place <= axis.high:
+                low, high = to_float(axis.low), to_float(axis.high)
+                raise ValueError(
+                    f"window {index} with its run-up and run-down needs axis {name} at"
+                    f" {to_float(place):.9g}, outside {low:g} … {high:g}: accelerate faster, go"
+                    " slower or scan less"
+                )
 
     def _check_speed(self, index: int, name: str, course: Course, fastest: float) -> None:
         pieces = course.axes[name].pieces
@@ -244,7 +239,7 @@ class Planner:
     def _ramp_ticks(self, speeds: Mapping[str, int]) -> int:
         return max(
             (
-                max(-(-abs(speed) // self._axes[name].acceleration), 1)
+                whole_ticks(abs(speed), self._axes[name].acceleration)
                 for name, speed in speeds.items()
                 if speed
             ),
