@@ -192,6 +192,7 @@ class Following:
             return
         for axis in self._axes.values():
             axis.announce(tick)
+        self.windows(now)
         self._add(now)
 
     def _next_edge(self, now: int) -> None:
