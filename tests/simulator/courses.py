@@ -1,4 +1,4 @@
-"""What axes on a path should do, in closed form and in fractions; nothing is taken from the simulator."""
+"""What axes on a path should do, in closed form and in fractions, of numbers of their own."""
 
 from __future__ import annotations
 
@@ -124,24 +124,30 @@ class Expected:
         speed, ramp = self._speed(number, axis) / TICKS, self.ramp(number)
         before, after = line.begin - tick, tick - line.begin - ticks
         if before > 0:
-            return line.start - speed * (before - Fraction(before * before, 2 * ramp))
+            return line.start - speed * _ramped(before, ramp)
         if after <= 0:
             return line.position(tick)
-        ramp = ramp if speed else 0
-        if after <= ramp:
-            return line.end + speed * (after - Fraction(after * after, 2 * ramp))
-        if number + 1 == len(self.windows):
-            return line.end + self.run_up(number, axis)
-        then = self._speed(number + 1, axis) / TICKS
-        ramp_up = self.ramp(number + 1) if then else 0
+        if speed and after <= ramp:
+            return line.end + speed * _ramped(after, ramp)
+        if number + 1 < len(self.windows):
+            return self._between(number, axis, after - ramp if speed else after, after)
+        return line.end + self.run_up(number, axis)
+
+    def _between(self, number: int, axis: str, turning: int, after: int) -> Fraction:
+        """Return where an axis is after a run-down, so many ticks after it and the window."""
+        then, ramp = self._speed(number + 1, axis) / TICKS, self.ramp(number + 1)
         left = self.gap(number) - after
-        if left < ramp_up:
-            start = exact(self.windows[number + 1][axis][0])
-            return start - then * (left - Fraction(left * left, 2 * ramp_up))
+        if then and left < ramp:
+            return exact(self.windows[number + 1][axis][0]) - then * _ramped(left, ramp)
         turn = self.turn(number, axis)
-        if turn is None:
-            return line.end + self.run_up(number, axis)
-        return turn.position(after - ramp)
+        if turn is not None:
+            return turn.position(turning)
+        return exact(self.windows[number][axis][1]) + self.run_up(number, axis)
+
+
+def _ramped(ticks: int, ramp: int) -> Fraction:
+    """Return the ticks at full speed that come to the way of a ramp's fast end."""
+    return ticks - Fraction(ticks * ticks, 2 * ramp)
 
 
 def snake(rows: int, step: float = 0.5) -> list[dict[str, tuple[float, float]]]:

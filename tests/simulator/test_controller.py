@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from panda_simulator import Simulator, SimTrajectory, serve_in_thread
+from panda_simulator import SimTrajectory, Simulator, serve_in_thread
 from panda_simulator.clock import RealTimeClock
 from panda_simulator.trajectory import Curve, Window
 from panda_simulator.world import World
@@ -130,10 +130,8 @@ async def test_the_gate_is_seen_by_the_box(simulator):
     edges: list[tuple[int, int]] = []
 
     def wire() -> None:
-        hardware = simulator.hardware
-        index = simulator.box.hardware.read_bits  # the box is there
-        del index
-        hardware.write_register("TTLOUT", 1, "VAL", 2)
+        # TTLIN3.VAL is bit 2
+        simulator.hardware.write_register("TTLOUT", 1, "VAL", 2)
         simulator.world.observe("TTLOUT", 1, lambda tick, level: edges.append((tick, level)))
 
     simulator.call(wire)
@@ -271,7 +269,7 @@ async def test_a_stop_on_the_way_to_the_start_fails_prepare(slow):
     controller = SimTrajectory(slow, name="pmac")
     await controller.connect(mock=False)
     status = controller.prepare([Window.of(0.5, x=(20, 20.5))])
-    while not slow.axes["x"].moving():
+    while not slow.axes["x"].moving():  # noqa: ASYNC110  it is a world, not a task
         await asyncio.sleep(0.01)
     await controller.stop()
     with pytest.raises(RuntimeError, match="stopped on its way to the start"):

@@ -1,11 +1,9 @@
-"""Axes follow a path in the box's own time: every count, every edge of the gate, however time passes."""
+"""Axes follow a path in the box's own time: every count and edge, however time passes."""
 
 from __future__ import annotations
 
-import math
 import tracemalloc
-from collections.abc import Callable, Iterator
-from fractions import Fraction
+from collections.abc import Iterator
 from itertools import count as count_up
 from typing import Any
 
@@ -130,9 +128,16 @@ def fly(bench: Any, sink: Any, expected: Expected, frames: int) -> None:
 def early(expected: Expected, number: int) -> int:
     """Return at which tick of a window the count is that of its start: it is half a count wide."""
     line = expected.line("x", number)
-    half = Fraction(1, 2) / abs(line.end - line.start) * line.ticks / 10_000
-    # upwards a half counts as the next count, downwards it does not yet
-    return -math.floor(half) if line.end > line.start else 1 - math.ceil(half)
+    up, start = line.end > line.start, count(line.start)
+    before, there = -20_000, 0
+    while there - before > 1:
+        tick = (before + there) // 2
+        now = count(expected.position("x", line.begin + tick))
+        if now >= start if up else now <= start:
+            there = tick
+        else:
+            before = tick
+    return there
 
 
 @pytest.mark.parametrize("expected", PATHS)
@@ -147,12 +152,13 @@ def test_every_row_of_a_scan_is_the_same_with_leaps_and_without(make_bench, part
         bench.fabric.disarm()
         rows = sinks[-1].rows(13)
         assert len(rows) == frames * len(expected.windows)
-        since = rows[0][12] - expected.begins[0] - early(expected, 0)
+        firsts = [early(expected, number) for number in range(len(expected.windows))]
+        since = rows[0][12] - expected.begins[0] - firsts[0]
         for index, row in enumerate(rows):
             number, frame = divmod(index, frames)
             line = expected.line("x", number)
             frames_before = frame * line.ticks // frames
-            assert row[12] - since == line.begin + early(expected, number) + frames_before, index
+            assert row[12] - since == line.begin + firsts[number] + frames_before, index
         calls.append(bench.fabric.calls)
     assert calls[0] < calls[1]
 

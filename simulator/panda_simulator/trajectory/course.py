@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from panda_simulator.motion import Piece, to_fixed
-from panda_simulator.trajectory.windows import SampledWindow, StraightWindow
+from panda_simulator.trajectory.windows import Numbers, SampledWindow, StraightWindow
 
 _LEAST_POINTS = 2
 
@@ -131,7 +131,7 @@ def _sampled(place: str, window: SampledWindow, axes: Collection[str], frequency
                 f"{place}: point {number} is at {times[number]} s, less than a tick after the one"
                 f" before, at {times[number - 1]} s"
             )
-    velocities: Mapping[str, Sequence[float]] = getattr(window, "velocities", None) or {}
+    velocities: Mapping[str, Numbers] = getattr(window, "velocities", None) or {}
     linear: bool = getattr(window, "linear", False)
     courses: dict[str, AxisCourse] = {}
     for name, given in window.positions.items():

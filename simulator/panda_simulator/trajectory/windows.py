@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self, TypeAlias, runtime_checkable
+from typing import Any, Protocol, Self, TypeAlias, runtime_checkable
 
-Numbers: TypeAlias = Sequence[float]
-"""Also an array of numpy."""
+import numpy as np
+from numpy.typing import NDArray
+
+Numbers: TypeAlias = Sequence[float] | NDArray[np.floating[Any]]
 
 
 class StraightMove(Protocol):
