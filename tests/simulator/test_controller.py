@@ -12,7 +12,8 @@ import pytest
 
 from panda_simulator import SimTrajectory, Simulator, serve_in_thread
 from panda_simulator.clock import RealTimeClock
-from panda_simulator.trajectory import Curve, Window
+from panda_simulator.motion import ONE
+from panda_simulator.trajectory import Curve, Drive, Planner, Window
 from panda_simulator.world import World
 
 
@@ -46,13 +47,17 @@ def rows(number: int) -> list[Window]:
     ]
 
 
-async def fly(controller: SimTrajectory, windows: Any) -> list[tuple[int, int]]:
+async def fly(controller: SimTrajectory, windows: Any) -> list[tuple[Any, Any]]:
     """Prepare, kick off and complete; return the progress that was told."""
     await controller.prepare(windows)
     await controller.kickoff()
-    told: list[tuple[int, int]] = []
+    told: list[tuple[Any, Any]] = []
+
+    def tell(current: Any = None, target: Any = None, **_: Any) -> None:
+        told.append((current, target))
+
     status = controller.complete()
-    status.watch(lambda current, target, **_: told.append((current, target)))
+    status.watch(tell)  # pyright: ignore[reportArgumentType]  it takes all that is given
     await status
     return told
 
@@ -143,6 +148,23 @@ async def test_the_gate_is_seen_by_the_box(simulator):
     ] * 3
 
 
+async def test_a_box_that_is_switched_off_and_on_does_not_lose_axes_on_their_way():
+    async with Simulator(speed="stepped") as simulator:
+        world = simulator.world
+        planner = Planner({"x": Drive(1.0, 10.0, (-10.0, 10.0))}, world.frequency)
+        windows = [Window.of(0.5, x=(0, 0.5) if row % 2 == 0 else (0.5, 0)) for row in range(200)]
+        world.axes["x"].place(planner.start(windows[0])["x"] / ONE)
+        legs = list(planner.legs(windows))
+        path = world.follow(legs, "TTLIN1")
+        await simulator.run_for(20.0)
+        await simulator.reboot()
+        await simulator.run_until(path.begin + legs[-1].end + 10)
+        assert path.over
+        assert not path.stopped
+        assert path.windows(simulator.tick) == 200
+        assert world.level("TTLIN", 1) == 0
+
+
 # Refusals: nothing moves
 
 
@@ -217,7 +239,12 @@ async def flying(world: World) -> tuple[SimTrajectory, Any]:
     await controller.kickoff()
     status = controller.complete()
     under_way = asyncio.Event()
-    status.watch(lambda current, **_: current >= 1 and under_way.set())
+
+    def look(current: Any = None, **_: Any) -> None:
+        if current >= 1:
+            under_way.set()
+
+    status.watch(look)  # pyright: ignore[reportArgumentType]  it takes all that is given
     await under_way.wait()
     return controller, status
 

@@ -6,6 +6,7 @@ import math
 from fractions import Fraction
 from itertools import pairwise
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -239,7 +240,7 @@ def test_two_points_are_a_straight_line():
 
 def test_anything_that_looks_like_a_window_is_one():
     move = SimpleNamespace(start=0.0, end=1.0, duration=0.5)
-    window = SimpleNamespace(moves={"x": move}, duration=0.5, first=0, frames=5)
+    window: Any = SimpleNamespace(moves={"x": move}, duration=0.5, first=0, frames=5)
     assert list(planner().legs([window])) == list(planner().legs([Window.of(0.5, x=(0, 1))]))
 
 
