@@ -189,6 +189,25 @@ def test_sums_over_many_parts_are_whole(make_bench, parts):
     assert abs(sums[0] / length - 5000) < 10
 
 
+def test_who_waits_for_a_position_many_parts_ahead_sees_it_at_its_tick(make_bench, parts):
+    """SEQ waits for y alone, which comes there in the turnaround before the last window."""
+    expected = Expected(snake(40), 0.5, 2.0, 20.0)
+    bench = make_bench()
+    there = count(expected.line("y", 39).start) - 2500
+    line = [1 | 9 << 16 | 1 << 20, there, 10, 10]
+    bench.set("SEQ", POSB="INENC2.VAL", REPEATS=1, ENABLE="BITS1.OUTA")
+    bench.fabric.write_table("SEQ", 1, np.array(line, np.uint32), streaming=False, last=True)
+    bench.set("PCAP", ENABLE="ONE", TRIG="SEQ1.OUTA")
+    sink = bench.sink()
+    bench.fabric.arm([bench.source("INENC2.VAL") << 4], sink)
+    bench.run(100_000)
+    bench.set("BITS", A=1)
+    path = follow(bench.world, expected, None)
+    bench.fabric.run_until(path.begin + expected.begins[39])
+    bench.fabric.disarm()
+    assert sink.rows(1) == [[there]]
+
+
 def test_a_run_is_the_same_however_time_is_cut(make_bench):
     expected = Expected(slanted(3), 0.5, 2.0, 20.0)
     found: list[Any] = []
