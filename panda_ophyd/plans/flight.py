@@ -108,10 +108,13 @@ class Flight:
             raise
 
     def _spare_frames(self) -> None:
-        """Let a pause wait for the end of a window if a frame that it cut would trigger others."""
-        finish = getattr(self.flyer.flyable_logic, "finish_window", None)
+        """Say what has to happen before a stage brakes: PCAP is disarmed, so that no row is wrong.
+
+        With detectors at the end of a window, for a frame that is cut has triggered them.
+        """
+        finish = getattr(self.flyer.flyable_logic, "finish_window", self.panda.pause)
         for axis in getattr(self.motion, "axes", ()):
-            axis.before_stop = finish if self.detectors else None
+            axis.before_stop = finish if self.detectors else self.panda.pause
 
     def _fly(self, rows: Finish) -> MsgGenerator[None]:
         while not rows.done:

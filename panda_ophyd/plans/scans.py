@@ -179,6 +179,8 @@ def fly_spec(
 def flown(flight: Flight, metadata: Mapping[str, Any], motion: Motion) -> MsgGenerator[None]:
     """Stage, open a run, fly, and leave box, file and motors in order however it ends."""
     devices = [flight.panda, flight.flyer, *(one.device for one in flight.detectors)]
+    if isinstance(motion, FlyerMotion):
+        devices += motion.axes
 
     @bpp.stage_decorator(devices)
     @bpp.run_decorator(md=dict(metadata))
