@@ -21,12 +21,10 @@ from bluesky.preprocessors import plan_mutator
 from bluesky.utils import Msg, MsgGenerator, single_gen
 from ophyd_async.core import (
     Device,
-    DeviceVector,
     Signal,
     SoftSignalBackend,
     TriggerInfo,
 )
-from ophyd_async.fastcs.panda import HDFPanda as UpstreamHDFPanda
 
 from panda_ophyd.client import PandaAddress
 from panda_ophyd.errors import RehearsalError
@@ -144,17 +142,16 @@ class Guard:
             root = root.parent
             if any(root is allowed for allowed in self._devices):
                 return None
-        if isinstance(device, UpstreamHDFPanda):
-            return _named(device)
         if isinstance(device, Signal):
             return None if _is_soft(device) else _named(device)
-        parts = [child for _, child in device.children()]
-        if not isinstance(device, DeviceVector):
-            # what a flyer is made of are no children: the logic that holds the blocks
-            parts += [part for name, part in vars(device).items() if name != "parent"]
-        for part in parts:
-            if self._real(part, seen, depth - 1) is not None:
-                return _named(device)
+        # Soft signals make no device harmless: what moves by them may be anywhere. A flyer is
+        # what its logic is made of.
+        logic = getattr(device, "flyable_logic", None)
+        if logic is None or list(device.children()):
+            return _named(device)
+        made_of = [logic, *vars(logic).values()] if hasattr(logic, "__dict__") else [logic]
+        if any(self._real(part, seen, depth - 1) is not None for part in made_of):
+            return _named(device)
         return None
 
 

@@ -126,7 +126,7 @@ class Rehearsal:
 
     def lines(self) -> list[Row]:
         """Return the report as pairs of what and how much."""
-        asked = "" if self.rows_asked is None else f" of {self.rows_asked} asked for"
+        asked = f" of {self.rows_asked} asked for" if self.rows_asked else ""
         found: list[Row] = [
             ("box", f"{self.source} (copied; nothing was written to it)"),
             ("verdict", "would go well" if self.ok else "would NOT go well"),

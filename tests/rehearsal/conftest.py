@@ -23,7 +23,8 @@ SET_UP = (
 
 def tell(simulator: Simulator, command: str) -> str:
     """Do what some other client sends to a box, and return the reply."""
-    return simulator.call(simulator._server.command, command)
+    bytewise = command.encode().decode("latin-1")
+    return simulator.call(simulator._server.command, bytewise)
 
 
 def state_of(simulator: Simulator) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 import pytest
-from conftest import SET_UP, Tap, state_of, tell
+from .conftest import SET_UP, Tap, state_of, tell
 
 from panda_ophyd.errors import FieldValueError, RehearsalError
 from panda_ophyd.rehearsal import copy_box, rehearse
@@ -126,8 +126,8 @@ def test_an_input_that_is_high_is_high_in_the_rehearsal(real):
 
 
 def test_a_position_that_cannot_be_taken_over_is_told(real):
-    for command in ("COUNTER1.ENABLE=ONE", "COUNTER1.STEP=5", "COUNTER1.TRIG=BITS1.A",
-                    "BITS1.A=1"):  # fmt: skip
+    for command in ("COUNTER1.ENABLE=ONE", "COUNTER1.STEP=5", "COUNTER1.TRIG=BITS.A",
+                    "BITS.A=1"):  # fmt: skip
         assert tell(real, command) == "OK\n"
     assert tell(real, "COUNTER1.OUT?") == "OK =5\n"
     (told,) = rehearse(nothing, real.address).warnings
