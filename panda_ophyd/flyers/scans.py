@@ -151,11 +151,14 @@ class Survey:
         frames: from where it starts.
         windows: runs of frames without gap.
         longest_window: frames.
+        shortest, longest: seconds of a frame.
     """
 
     frames: int
     windows: int
     longest_window: int
+    shortest: float
+    longest: float
 
 
 def survey_of(info: ScanInfo, scales: Mapping[Any, AxisScale]) -> Survey:
@@ -164,18 +167,21 @@ def survey_of(info: ScanInfo, scales: Mapping[Any, AxisScale]) -> Survey:
     Raises:
         FieldValueError: the scan has no frames, or its frames make no sense.
     """
-    frames = windows = longest = open_since = 0
+    frames = windows = window = open_since = 0
+    shortest, longest = np.inf, 0.0
     for batch in frames_from(info, scales):
         gaps = np.flatnonzero(batch.gap) + frames
         windows += len(gaps)
         if len(gaps):
             ends = np.diff(np.concatenate([[open_since], gaps]))
-            longest = max(longest, int(ends.max()))
+            window = max(window, int(ends.max()))
             open_since = int(gaps[-1])
         frames += len(batch)
+        shortest = min(shortest, float(batch.duration.min()))
+        longest = max(longest, float(batch.duration.max()))
     if not frames:
         raise FieldValueError("spec", repr(info.spec), "there is no frame in it to take")
-    return Survey(frames, windows, max(longest, frames - open_since))
+    return Survey(frames, windows, max(window, frames - open_since), shortest, longest)
 
 
 def lines_of_scan(builder: LineBuilder, frames: Iterable[Frames]) -> Iterator[SeqLines]:

@@ -33,12 +33,14 @@ class SequenceFlyableLogic(PandaFlyableLogic[PrepareT, None]):
         patience: seconds without any movement after which `complete` fails; None for never.
         panda: is paused before the sequencer is disabled, so that a frame under way leaves no
             short row; None where nobody captures.
+        speed: how many times faster than ours the time of the box passes; for simulators.
         interrupted: whether the last run was paused before its end.
     """
 
     seq: SeqBlock
     patience: float | None = field(default=PATIENCE, kw_only=True)
     panda: Any = field(default=None, kw_only=True, repr=False)
+    speed: float = field(default=1.0, kw_only=True)
     interrupted: bool = field(default=False, init=False)
     sequencer: Sequencer = field(init=False, repr=False)
 
@@ -60,7 +62,7 @@ class SequenceFlyableLogic(PandaFlyableLogic[PrepareT, None]):
         await self.sequencer.reset()
         block = self.sequencer.block
         clock = CLOCK if block is None else block.session.box.clock_frequency
-        await self.sequencer.set_up(await self.play(value, clock), clock)
+        await self.sequencer.set_up(await self.play(value, clock), clock * self.speed)
 
     @override
     async def on_kickoff(self, ctx: None) -> None:

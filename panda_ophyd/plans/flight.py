@@ -13,7 +13,8 @@ Source: flyscan.md 3.6, 4.2, 4.7.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+import logging
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,7 +22,10 @@ import bluesky.plan_stubs as bps
 from bluesky.utils import MsgGenerator, short_uid
 from ophyd_async.core import DetectorTrigger, TriggerInfo
 
-from panda_ophyd.plans.waiting import Finish, wait_within
+from panda_ophyd.flyers.watch import PATIENCE
+from panda_ophyd.plans.waiting import Finish, each, settle, wait_within
+
+logger = logging.getLogger(__name__)
 
 FLUSH_PERIOD = 0.2
 """Seconds between two collections of documents."""
@@ -77,7 +81,7 @@ class Flight:
         detectors: that are triggered too, staged.
         motion: of the stage.
         stream: name of the documents' stream.
-        livetime, deadtime: of a row, s; for the time-out of rows that do not come.
+        longest_pause: seconds between two rows at most, beside the ordinary time-out.
     """
 
     panda: Any
@@ -88,13 +92,19 @@ class Flight:
     motion: Motion = STANDING
     stream: str = STREAM
     flush_period: float = FLUSH_PERIOD
-    livetime: float = 0.0
-    deadtime: float = 0.0
+    longest_pause: float = 0.0
 
     def fly(self) -> MsgGenerator[None]:
-        """Prepare, fly and collect, from open run to the last document."""
+        """Prepare, fly and collect; documents name every row on disk, however it ends."""
         yield from self._prepare()
         rows = yield from self._begin()
+        try:
+            yield from self._fly(rows)
+        except Exception:
+            yield from self._collect_what_there_is()
+            raise
+
+    def _fly(self, rows: Finish) -> MsgGenerator[None]:
         while not rows.done:
             yield from self._run(rows)
             if rows.done:
@@ -105,7 +115,7 @@ class Flight:
 
     @property
     def _devices(self) -> list[Any]:
-        return [self.panda, *(each.device for each in self.detectors)]
+        return [self.panda, *(detector.device for detector in self.detectors)]
 
     @property
     def _interrupted(self) -> bool:
@@ -118,33 +128,32 @@ class Flight:
         info = TriggerInfo(
             number_of_events=self.rows,
             trigger=DetectorTrigger.EXTERNAL_LEVEL,
-            deadtime=self.deadtime,
-            livetime=self.livetime,
+            exposure_timeout=PATIENCE + self.longest_pause,
         )
         waiting = (Triggered(self.panda, info), *self.detectors)
-        prepared = yield from _each(
-            bps.prepare(each.device, each.info, group=_group()) for each in waiting
+        prepared = yield from each(
+            bps.prepare(one.device, one.info, group=_group()) for one in waiting
         )
-        yield from self._settle(prepared)
+        yield from settle(prepared)
 
     def _prepare_from(self, frame: int) -> MsgGenerator[None]:
         yield from self.motion.prepare(frame)
         value = self.value_from(frame)
-        prepared = yield from _each([bps.prepare(self.flyer, value, group=_group())])
-        yield from self._settle(prepared)
+        prepared = yield from each([bps.prepare(self.flyer, value, group=_group())])
+        yield from settle(prepared)
 
     def _begin(self) -> MsgGenerator[Finish]:
         """Declare the stream, kick the detectors off, and return the end of all rows."""
         yield from bps.declare_stream(*self._devices, name=self.stream, collect=True)
-        started = yield from _each(bps.kickoff(each, group=_group()) for each in self._devices)
-        yield from self._settle(started)
-        return (yield from _each(bps.complete(each, group=_group()) for each in self._devices))
+        started = yield from each(bps.kickoff(one, group=_group()) for one in self._devices)
+        yield from settle(started)
+        return (yield from each(bps.complete(one, group=_group()) for one in self._devices))
 
     def _run(self, rows: Finish) -> MsgGenerator[None]:
         """Fly until all rows are there, or somebody pauses."""
-        started = yield from _each([bps.kickoff(self.flyer, group=_group())])
-        yield from self._settle(started)
-        flown = yield from _each([bps.complete(self.flyer, group=_group())])
+        started = yield from each([bps.kickoff(self.flyer, group=_group())])
+        yield from settle(started)
+        flown = yield from each([bps.complete(self.flyer, group=_group())])
         while not self._interrupted:
             move = yield from self.motion.moves()
             if move is None:
@@ -163,23 +172,15 @@ class Flight:
     def _collect(self) -> MsgGenerator[None]:
         yield from bps.collect(*self._devices, name=self.stream, return_payload=False)
 
+    def _collect_what_there_is(self) -> MsgGenerator[None]:
+        try:
+            yield from self._collect()
+        except Exception as second:  # noqa: BLE001  the first failure is the one that counts
+            logger.warning("%s: %s", self.panda.name, second)
+
     def _rows_so_far(self) -> MsgGenerator[int]:
         return (yield from bps.rd(self.panda.data.num_captured))
-
-    def _settle(self, end: Finish) -> MsgGenerator[None]:
-        while not end.done:
-            yield from bps.checkpoint()
-            yield from wait_within(end, self.flush_period)
 
 
 def _group() -> str:
     return short_uid("flight")
-
-
-def _each(messages: Iterable[MsgGenerator[Any]]) -> Generator[Any, Any, Finish]:
-    """Send messages that begin something, and return the end of all of it."""
-    statuses: list[Any] = []
-    for message in messages:
-        status = yield from message
-        statuses += status if isinstance(status, (list, tuple)) else [status]
-    return Finish(statuses)

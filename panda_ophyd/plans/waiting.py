@@ -11,11 +11,14 @@ keep the statuses themselves; a status that fails is thrown into the plan anyway
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 import bluesky.plan_stubs as bps
 from bluesky.utils import MsgGenerator
+
+SETTLE_PERIOD = 0.5
+"""Seconds between two checkpoints while nothing is to be done but wait."""
 
 
 class Status(Protocol):
@@ -79,3 +82,19 @@ def wait_within(finish: Finish, seconds: float) -> MsgGenerator[bool]:
     """
     yield from bps.wait_for([lambda: finish.within(seconds)])
     return finish.done
+
+
+def settle(finish: Finish) -> MsgGenerator[None]:
+    """Wait until all are done, through any number of pauses."""
+    while not finish.done:
+        yield from bps.checkpoint()
+        yield from wait_within(finish, SETTLE_PERIOD)
+
+
+def each(messages: Iterable[MsgGenerator[Any]]) -> MsgGenerator[Finish]:
+    """Send messages that begin something, and return the end of all of it."""
+    statuses: list[Any] = []
+    for message in messages:
+        status: Any = yield from message
+        statuses += status if isinstance(status, (list, tuple)) else [status]
+    return Finish(statuses)
