@@ -14,7 +14,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Coroutine, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from bluesky.run_engine import (
@@ -173,10 +173,23 @@ def engine_of_its_own() -> Generator[Engine]:
         finally:
             logger.removeFilter(quiet)
             set_bluesky_event_loop(before)
+            with suppress(TimeoutError):
+                asyncio.run_coroutine_threadsafe(_settled(), loop).result(GRACE)
             loop.call_soon_threadsafe(loop.stop)
             thread.join(GRACE)
             if not thread.is_alive():
                 loop.close()
+
+
+async def _settled() -> None:
+    """Cancel what a plan has left behind: its loop is about to end."""
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in left:
+        task.cancel()
+    await asyncio.gather(*left, return_exceptions=True)
+    loop = asyncio.get_running_loop()
+    await loop.shutdown_asyncgens()
+    await loop.shutdown_default_executor()
 
 
 async def _this_thread() -> threading.Thread:

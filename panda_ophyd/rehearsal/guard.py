@@ -8,9 +8,11 @@ What a plan does without messages (a function it calls that talks to hardware) n
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import functools
 import inspect
+import logging
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from types import CoroutineType, FunctionType, MethodType, ModuleType
@@ -20,10 +22,12 @@ import numpy as np
 from bluesky.preprocessors import plan_mutator
 from bluesky.utils import Msg, MsgGenerator, single_gen
 from ophyd_async.core import (
+    AsyncStatus,
     Device,
     Signal,
     SoftSignalBackend,
     TriggerInfo,
+    WatchableAsyncStatus,
 )
 
 from panda_ophyd.client import PandaAddress
@@ -38,7 +42,15 @@ UNSEEN = frozenset({"subscribe", "unsubscribe", "open_run", "close_run"})
 OPEN = frozenset({"panda_ophyd", "panda_simulator", "ophyd_async", "bluesky"})
 """Packages whose objects are what they are made of; others may talk to hardware on their own."""
 
-_LEAVES = (str, bytes, int, float, complex, type, ModuleType, Path, np.ndarray, np.generic)
+ACTIONS = ("read", "set", "stage", "trigger", "kickoff", "prepare", "stop")
+"""What bluesky asks of devices."""
+
+_LEAVES = (
+    str, bytes, int, float, complex, type, ModuleType, Path, np.ndarray, np.generic,
+    logging.Logger, logging.LoggerAdapter, asyncio.AbstractEventLoop, asyncio.Future,
+    AsyncStatus, WatchableAsyncStatus,
+)  # fmt: skip
+"""What is not looked into: it moves nothing, or belongs to nobody."""
 
 
 class Guard:
@@ -181,7 +193,8 @@ def _is_known(value: Any) -> bool:
 
 def _is_device(value: Any) -> bool:
     """Tell whether bluesky would take a value for a device."""
-    return hasattr(value, "name") and hasattr(value, "parent")
+    acts = any(callable(getattr(value, action, None)) for action in ACTIONS)
+    return acts and hasattr(value, "name") and hasattr(value, "parent")
 
 
 def _parts(value: Any) -> Iterator[Any]:

@@ -201,7 +201,7 @@ def stamps_of(files: Sequence[Path]) -> NDArray[np.float64]:
         for name in list(file):
             item = file[name]
             # integers are its raw ticks, or absolute times
-            is_time = isinstance(item, h5py.Dataset) and item.dtype.kind == "f"
+            is_time = getattr(item, "dtype", np.dtype("S")).kind == "f"
             if is_time and item.attrs.get("field") == TRIGGERED:
                 return np.asarray(item[...], np.float64)
     return np.zeros(0)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from bluesky.utils import FailedStatus
 from ophyd_async.core import AutoIncrementFilenameProvider, StaticPathProvider
 
 from panda_ophyd.check import State, check_file
@@ -156,6 +157,7 @@ def _copied(panda: Source) -> Copied:
 def _directory(stack: ExitStack, keep: Path | None) -> Path:
     if keep is None:
         return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rehearsal-")))
+    keep = keep.resolve()
     keep.mkdir(parents=True, exist_ok=True)
     return Path(tempfile.mkdtemp(prefix="rehearsal-", dir=keep))
 
@@ -356,7 +358,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         chain.append(error)
         error = error.__cause__ or error.__context__
     ours = [each for each in chain if isinstance(each, PandaError)]
-    yield from ours[-1:] or chain[:1]
+    # that a status has failed is not why
+    yield from ours[-1:] or [each for each in chain if not isinstance(each, FailedStatus)][:1]
 
 
 def _words(error: BaseException) -> str:

@@ -28,11 +28,13 @@ from ophyd_async.fastcs.panda import (
     SeqTrigger,
     StaticSeqTableFlyableLogic,
 )
+from scanspec.specs import Fly, Line  # pyright: ignore[reportMissingTypeStubs]
 
 from panda_ophyd import HDFPanda
 from panda_ophyd.demo import position_compare
 from panda_ophyd.encoders import BoundAxis, Encoder
 from panda_ophyd.errors import FieldValueError, PreflightError, RehearsalError, StallError
+from panda_ophyd.plans import pcomp_scan, time_resolved
 from panda_ophyd.rehearsal import MotorTwin, async_rehearse, rehearse
 from panda_simulator.motor import SimMotor
 
@@ -60,7 +62,9 @@ def session(real, tmp_path):
     engine.loop.close()
 
 
-def sequence(panda: Any, *tables: tuple[int, int, int], edge: str = "Falling", wait: str = "") -> Any:
+def sequence(
+    panda: Any, *tables: tuple[int, int, int], edge: str = "Falling", wait: str = ""
+) -> Any:
     """Fly one table of lines (repeats, live, dead) of µs, through upstream's logic."""
     flyer = StaticSeqTableFlyableLogic(panda.seq[1]).with_device(name="sequence")
     trigger = SeqTrigger.BITA_1 if wait else SeqTrigger.IMMEDIATE
@@ -548,7 +552,25 @@ def test_an_hour_of_the_box_is_no_hour_of_ours(real):
     assert time.monotonic() - begun < 50
 
 
-# Motors and specs
+# Motors, specs and plans of our own
+
+
+def test_a_time_resolved_scan_is_rehearsed_as_it_is_called(real):
+    found = rehearse(partial(time_resolved, frames=500, live=1e-3, dead=1e-5), real.address)
+    assert found.ok, str(found)
+    assert (found.rows, found.rows_asked) == (500, 500)
+    assert set(np.rint(found.spacing * found.clock).astype(int)) == {126_250}
+
+
+def test_a_compare_of_our_own_is_rehearsed_with_a_bound_motor(real):
+    def plan(panda, x):
+        axis = BoundAxis(x, panda, Encoder("INENC1.VAL", SCALE, 0.0, "mm"))
+        yield from pcomp_scan(panda, axis, 1.0, 2.0, 11, velocity=5.0)
+
+    found = rehearse(plan, real.address, X)
+    assert found.ok, str(found)
+    assert (found.rows, found.rows_asked) == (11, 11)
+    assert set(np.rint(found.spacing * found.clock).astype(int)) == {2_500_000}
 
 
 @pytest.mark.parametrize(
@@ -572,12 +594,11 @@ def test_motors_stand_where_their_encoders_say_by_scale_and_offset(real):
         "set": MotorTwin(Encoder("INENC3.VAL", 0.5), position=20.0, low=0, high=30),
     }
 
-    def plan(panda, *motors):
-        places = []
-        for motor in motors:
-            places.append((yield from bps.rd(motor)))
-        counts = yield from bps.rd(panda.inenc[3].val)
-        return places, counts
+    def plan(panda, up, down, placed):
+        first = yield from bps.rd(up)
+        second = yield from bps.rd(down)
+        third = yield from bps.rd(placed)
+        return [first, second, third], (yield from bps.rd(panda.inenc[3].val))
 
     places, counts = rehearse(plan, real.address, motors).result
     assert places == pytest.approx([11.0, 13.5, 20.0])
@@ -598,24 +619,32 @@ def test_the_motor_of_a_bound_axis_is_replaced_not_moved(real, session):
     assert real.call(real.world.axes["x"].position) == 0.5
 
 
-def test_a_spec_is_flown_with_the_copy_and_bound_axes(real, monkeypatch):
-    from scanspec.specs import Fly, Line
-
-    from panda_ophyd import plans
-
-    spec = Fly(0.1 @ Line("x", 0, 1, 5))
-
-    def fly_spec(panda, given, motors, **options):
-        assert given is spec
-        axis = motors["x"]
-        assert isinstance(axis, BoundAxis)
-        yield from bps.mv(axis.motor, 1.0)
-        return axis.encoder, options, (yield from bps.rd(panda.inenc[1].val))
-
-    monkeypatch.setattr(plans, "fly_spec", fly_spec, raising=False)
-    found = rehearse(spec, real.address, X, options={"guard": "time"})
+def test_a_spec_is_flown_on_the_copy_with_motors_that_are_bound(real):
+    spec = Fly(0.01 @ (Line("y", -1, 0, 3) * ~Line("x", 0, 1, 11)))
+    motors = {
+        "x": MotorTwin(Encoder("INENC1.VAL", SCALE, 0.0, "mm"), velocity=50),
+        "y": MotorTwin(Encoder("INENC2.VAL", SCALE, 0.0, "mm"), velocity=50),
+    }
+    found = rehearse(spec, real.address, motors, options={"guard": "position"})
     assert found.ok, str(found)
-    assert found.result == (X["x"].encoder, {"guard": "time"}, 10_000)
+    assert (found.rows, found.rows_asked) == (33, 33)
+    x = [0.1 * n for n in range(11)]
+    assert found.data["x"] == pytest.approx([*x, *x[::-1], *x], abs=2 * SCALE)
+    assert found.data["y"] == pytest.approx([-1.0] * 11 + [-0.5] * 11 + [0.0] * 11)
+    (use,) = found.tables
+    assert use.target == "SEQ1.TABLE"
+    # within a window frame follows frame; between windows the stage turns round
+    ticks = np.rint(found.spacing * found.clock).astype(int)
+    turns = [10, 21]
+    assert set(np.delete(ticks, turns)) == {1_250_000}
+    assert ticks[turns].min() > 1_250_000
+
+
+def test_a_spec_that_cannot_be_flown_is_told_with_what_to_do(real):
+    found = rehearse(Fly(0.01 @ Line("x", 0, 1, 11)), real.address)
+    assert not found.ok
+    assert isinstance(found.exception, Exception)
+    assert "x" in found.problems[0]
 
 
 def test_a_simulator_that_cannot_be_made_is_told(real):
