@@ -88,8 +88,8 @@ class Engine:
                 outcome.extend((error, None))
 
         thread = threading.Thread(target=work, name="rehearsal", daemon=True)
-        thread.start()
         try:
+            thread.start()  # within: an interrupt may come before it returns
             self._wait(thread, time_limit)
         except BaseException as why:
             self._abort(thread, str(why) or type(why).__name__)
@@ -124,9 +124,12 @@ class Engine:
                 raise TimeoutError(msg)
 
     def _abort(self, thread: threading.Thread, reason: str) -> None:
-        if thread.is_alive() and self._engine.state != "idle":
-            self._engine.abort(reason)
-        thread.join(GRACE)
+        end, asked = time.monotonic() + GRACE, False
+        while thread.is_alive() and time.monotonic() < end:
+            if not asked and self._engine.state != "idle":  # it may be about to begin
+                self._engine.abort(reason)
+                asked = True
+            thread.join(_LOOK)
         if thread.is_alive():
             msg = (
                 f"the plan cannot be aborted: {GRACE:g} s later it still runs; does it wait for"

@@ -150,12 +150,11 @@ async def differences(client: PandaClient, copied: Copied, box: BoxInfo) -> list
     return found[:MOST_DIFFERENCES] + ([f"and {more} more positions"] if more > 0 else [])
 
 
-async def _tables(client: PandaClient, box: BoxInfo, written: list[TableWrite]) -> list[TableUse]:
-    counts = {block.name: block.count for block in box.blocks}
-    fields = {
-        block.name: next((each.name for each in block.fields if each.cls == "table"), "TABLE")
-        for block in box.blocks
-    }
+def loads_of(written: Sequence[TableWrite]) -> dict[tuple[str, int], list[tuple[int, bool]]]:
+    """Return what was loaded into each table, by block and number: words, and whether streamed.
+
+    Segments of a stream are one load, until the table is cleared, which is a load of nothing.
+    """
     loads: dict[tuple[str, int], list[tuple[int, bool]]] = {}
     for write in written:
         of = loads.setdefault((write.block, write.number), [])
@@ -165,8 +164,17 @@ async def _tables(client: PandaClient, box: BoxInfo, written: list[TableWrite]) 
             of.append((write.words, write.streaming))
         elif of:
             of.append((0, True))  # cleared: what follows is another stream
+    return loads
+
+
+async def _tables(client: PandaClient, box: BoxInfo, written: list[TableWrite]) -> list[TableUse]:
+    counts = {block.name: block.count for block in box.blocks}
+    fields = {
+        block.name: next((each.name for each in block.fields if each.cls == "table"), "TABLE")
+        for block in box.blocks
+    }
     uses: list[TableUse] = []
-    for (block, number), of in sorted(loads.items()):
+    for (block, number), of in sorted(loads_of(written).items()):
         title = f"{block}{'' if counts.get(block, 1) == 1 else number}"
         target = f"{title}.{fields.get(block, 'TABLE')}"
         row = int(await _value(client, f"{target}.ROW_WORDS") or 1)

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panda_ophyd.rehearsal import Rehearsal, TableUse
+from panda_ophyd.rehearsal.observing import loads_of
 from panda_ophyd.rehearsal.report import overrun_row, peak_rate
+from panda_simulator.timing import TableWrite
 
 steps = st.lists(st.integers(0, 50), min_size=1, max_size=60)
 
@@ -44,6 +46,20 @@ def test_the_peak_is_that_of_the_fullest_window(steps):
     # a time at the very edge of a window may be on either side of it
     assert mean <= peak_rate(times, 8)
     assert abs(peak_rate(times, 8) - max(most * 8 / 0.1, mean)) <= 8 / 0.1 + 1e-6
+
+
+def test_segments_of_a_stream_are_one_load_until_the_table_is_cleared():
+    def segment(words: int, number: int = 1) -> TableWrite:
+        return TableWrite("SEQ", number, words, streaming=True)
+
+    clear = TableWrite("SEQ", 1, 0, streaming=False)
+    fixed = TableWrite("SEQ", 1, 12, streaming=False)
+    written = [clear, segment(40), segment(8, 2), segment(4), clear, segment(16), fixed, fixed]
+    loads = loads_of(written)
+    assert [load for load in loads["SEQ", 1] if load[0]] == [
+        (44, True), (16, True), (12, False), (12, False),
+    ]  # fmt: skip
+    assert loads["SEQ", 2] == [(8, True)]
 
 
 def test_a_burst_is_a_peak_above_the_mean():
