@@ -78,22 +78,25 @@ class Engine:
             TimeoutError: it was aborted at the limit.
             Exception: whatever the plan fails with.
         """
-        engine, outcome = self._engine, list[Any]()
-        engine.preprocessors = [preprocessor]
+        outcome, over = list[Any](), threading.Event()
+        self._engine.preprocessors = [preprocessor]
 
         def work() -> None:
             try:
                 outcome.extend((None, self._to_the_end(plan)))
             except BaseException as error:  # noqa: BLE001  it is raised where it is waited for
                 outcome.extend((error, None))
+            finally:
+                over.set()
 
         thread = threading.Thread(target=work, name="rehearsal", daemon=True)
         try:
             thread.start()  # within: an interrupt may come before it returns
-            self._wait(thread, time_limit)
+            _wait(over, time_limit)
         except BaseException as why:
-            self._abort(thread, str(why) or type(why).__name__)
+            self._abort(over, str(why) or type(why).__name__)
             raise
+        thread.join()
         error, result = outcome
         if error is not None:
             raise error
@@ -115,27 +118,27 @@ class Engine:
                 except RunEngineInterrupted:
                     continue
 
-    def _wait(self, thread: threading.Thread, time_limit: float | None) -> None:
-        end = None if time_limit is None else time.monotonic() + time_limit
-        while thread.is_alive():
-            thread.join(_LOOK)
-            if end is not None and time.monotonic() > end and thread.is_alive():
-                msg = f"the plan was not over after {time_limit:g} s, and was aborted"
-                raise TimeoutError(msg)
-
-    def _abort(self, thread: threading.Thread, reason: str) -> None:
+    def _abort(self, over: threading.Event, reason: str) -> None:
         end, asked = time.monotonic() + GRACE, False
-        while thread.is_alive() and time.monotonic() < end:
+        while not over.wait(_LOOK):
             if not asked and self._engine.state != "idle":  # it may be about to begin
                 self._engine.abort(reason)
                 asked = True
-            thread.join(_LOOK)
-        if thread.is_alive():
-            msg = (
-                f"the plan cannot be aborted: {GRACE:g} s later it still runs; does it wait for"
-                " something without a message?"
-            )
-            raise RehearsalError(msg)
+            if time.monotonic() > end:
+                msg = (
+                    f"the plan cannot be aborted: {GRACE:g} s later it still runs; does it wait"
+                    " for something without a message?"
+                )
+                raise RehearsalError(msg)
+
+
+def _wait(over: threading.Event, time_limit: float | None) -> None:
+    # An event and not the thread: joining one that goes on takes it for ended when interrupted
+    end = None if time_limit is None else time.monotonic() + time_limit
+    while not over.wait(_LOOK):
+        if end is not None and time.monotonic() > end:
+            msg = f"the plan was not over after {time_limit:g} s, and was aborted"
+            raise TimeoutError(msg)
 
 
 class _Elsewhere(logging.Filter):

@@ -341,9 +341,8 @@ class BeamlinePanda(HDFPanda):
 
 
 def test_the_copy_is_of_the_class_of_the_device_and_has_its_name(real, tmp_path):
-    panda = BeamlinePanda(
-        real.address, StaticPathProvider(lambda _: "x", tmp_path), name="bl-panda"
-    )
+    files = StaticPathProvider(StaticFilenameProvider("x"), tmp_path)
+    panda = BeamlinePanda(real.address, files, name="bl-panda")
 
     def plan(copy):
         yield from bps.null()
