@@ -364,6 +364,28 @@ def demo(
         raise typer.Exit(1) from exc
 
 
+@app.command()
+def rehearse(
+    host: Annotated[str, typer.Argument(metavar="HOST|FILE", help="The PandA, or its box file.")],
+    plan: Annotated[str, typer.Argument(metavar="MODULE:PLAN", help="Called as plan(panda, ...).")],
+    motor: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=INENC1.VAL,SCALE[,OFFSET[,VELOCITY]]")
+    ] = None,
+    keep: Annotated[Path | None, typer.Option(help="Keep the files there.")] = None,
+    watch: Annotated[bool, typer.Option(help="Look at every trigger; without is faster.")] = True,
+) -> None:
+    """Run a plan on a simulated copy of a PandA, which is only asked, and tell what it would do."""
+    from panda_ophyd.rehearsal import command  # noqa: PLC0415  the framework takes a second
+
+    try:
+        well = command.main(host, plan, motor or (), keep, watch, out)
+    except (PandaError, OSError) as exc:
+        err.print(f"[red]panda-ophyd:[/red] {_one_line(exc)}", markup=True)
+        raise typer.Exit(1) from exc
+    if not well:
+        raise typer.Exit(1)
+
+
 def main() -> None:
     """Entry point of ``panda-ophyd``."""
     app()

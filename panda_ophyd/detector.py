@@ -212,6 +212,16 @@ class HDFPanda(UpstreamHDFPanda):
         return None if session is None else session.box
 
     @property
+    def address(self) -> PandaAddress:
+        """Where the box is."""
+        return self._panda_connector.address
+
+    def take_over(self, other: HDFPanda) -> None:
+        """Take over what another device of such a box keeps in this program: names, options."""
+        if self._state is not None and other._state is not None:
+            self._state.carry(other._state)
+
+    @property
     def verdict(self) -> Verdict | None:
         """What can be said of the present or last file; None if there was none yet."""
         state = self._state
