@@ -36,7 +36,7 @@ from ophyd_async.fastcs.panda import HDFPanda as UpstreamHDFPanda
 from ophyd_async.fastcs.panda import PandaCaptureMode
 from typing_extensions import override
 
-from panda_ophyd.capture import CHUNK_ROWS, Verdict
+from panda_ophyd.capture import Verdict
 from panda_ophyd.client import PandaAddress
 from panda_ophyd.connector import PandaConnector
 from panda_ophyd.datablock import DataBlockState
@@ -53,6 +53,9 @@ __all__ = ["HDFPanda", "data_key"]
 logger = logging.getLogger(__name__)
 
 HDF5_MIMETYPE = "application/x-hdf5"
+
+MOCK_CHUNK_ROWS = 1024
+"""Where there is no file, documents are those that upstream's detector emits."""
 
 TICK = 8e-9
 """Seconds: a PandA needs one tick between two gates."""
@@ -252,8 +255,8 @@ class HDFPanda(UpstreamHDFPanda):
 
     @property
     def chunk_rows(self) -> int:
-        """Rows of a chunk in the present file."""
-        return CHUNK_ROWS if self._state is None else self._state.options.chunk
+        """Rows of a chunk in the present file, or in upstream's in mock mode."""
+        return MOCK_CHUNK_ROWS if self._state is None else self._state.options.chunk
 
     def expect_rows(self) -> None:
         """Say how many rows are to come, before they are asked for."""
