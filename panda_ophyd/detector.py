@@ -11,6 +11,7 @@ connector and needs p4p. Source: flyscan.md 4.1.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import sys
 from collections.abc import AsyncIterator, Collection
@@ -51,8 +52,6 @@ from panda_ophyd.signals import PandaSignalBackend
 __all__ = ["HDFPanda", "data_key"]
 
 logger = logging.getLogger(__name__)
-
-HDF5_MIMETYPE = "application/x-hdf5"
 
 MOCK_CHUNK_ROWS = 1024
 """Where there is no file, documents are those that upstream's detector emits."""
@@ -143,7 +142,7 @@ class PandaDataLogic(DetectorDataLogic):
         return StreamResourceDataProvider(
             uri=f"{path_info.directory_uri}{file_name}",
             resources=resources,
-            mimetype=HDF5_MIMETYPE,
+            mimetype="application/x-hdf5",
             collections_written_signal=self._panda.documented_rows(),
         )
 
@@ -179,6 +178,7 @@ class HDFPanda(UpstreamHDFPanda):
 
     _stepping = False
     """Whether `trigger` is under way, which has no kickoff."""
+    _kicking: AsyncStatus[None] | None = None
 
     def __init__(
         self,
@@ -275,9 +275,22 @@ class HDFPanda(UpstreamHDFPanda):
         if self._state is not None and not self._stepping:
             self._state.hold()
 
-    @AsyncStatus.wrap
     @override
-    async def kickoff(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def kickoff(self) -> AsyncStatus[None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        self._kicking = self._kick_off()
+        return self._kicking
+
+    @WatchableAsyncStatus.wrap
+    @override
+    async def complete(self) -> AsyncIterator[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        # A plan need not wait for the kickoff before it asks for the end
+        if self._kicking is not None and not self._kicking.done:
+            await self._kicking
+        async for update in inspect.unwrap(super().complete)(self):
+            yield update
+
+    @AsyncStatus.wrap
+    async def _kick_off(self) -> None:
         await super().kickoff()
         state = self._state
         if state is None or self._kickoff_ctx is None:

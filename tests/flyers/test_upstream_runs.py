@@ -210,3 +210,55 @@ async def test_row_21_upstreams_flyers_cannot_be_paused_and_ours_can(panda):
     ours = StaticSeqTableFlyableLogic(panda.seq[1]).with_device(name="ours")
     assert not isinstance(theirs, Pausable)
     assert isinstance(ours, Pausable)
+
+
+class OwnCompare(StaticPcompFlyableLogic):
+    """As a beamline has it for upstream's logic: all methods its own, and no state passed on."""
+
+    def __init__(self, pcomp: Any) -> None:
+        self.pcomp = pcomp
+
+    async def on_prepare(self, value: PcompInfo) -> Any:
+        await set_all(
+            self.pcomp,
+            (self.pcomp.enable, "ZERO"),
+            (self.pcomp.start, value.start_position), (self.pcomp.width, value.pulse_width),
+            (self.pcomp.step, value.rising_edge_step),
+            (self.pcomp.pulses, value.number_of_pulses), (self.pcomp.dir, value.direction),
+        )  # fmt: skip
+
+    async def on_kickoff(self, ctx: Any) -> Any:
+        await set_all(self.pcomp, (self.pcomp.enable, "ONE"))
+
+
+async def test_a_subclass_that_was_written_for_upstreams_compare_is_judged_all_the_same(
+    panda, counted
+):
+    logic = OwnCompare(panda.pcomp[1])
+    await fly_compare(panda, logic, compare())
+    assert logic.progress() == (20, 20)
+    await set_all(panda, (panda.bits.b, 0), (panda.pcomp[1].pre_start, 200))
+    logic.patience = PATIENCE
+    with pytest.raises(CompareError, match="0 of 20 pulses: nothing has moved"):
+        await fly_compare_standing(logic, compare())
+
+
+async def fly_compare_standing(logic: Any, value: PcompInfo) -> None:
+    ctx = await logic.on_kickoff(await logic.on_prepare(value))
+    try:
+        await asyncio.wait_for(logic.on_complete(ctx), 5)
+    finally:
+        await logic.stop()
+
+
+class OwnTable(StaticSeqTableFlyableLogic):
+    """As a beamline has it for upstream's logic, with an ``__init__`` of its own."""
+
+    def __init__(self, seq: Any) -> None:
+        self.seq = seq
+
+
+async def test_a_subclass_that_was_written_for_upstreams_table_logic_runs(panda, fly):
+    table = SeqTable.row(repeats=3, time1=9, outa1=True, time2=1)
+    rows = await fly(OwnTable(panda.seq[1]), SeqTableInfo(sequence_table=table, repeats=1), 3)
+    assert len(rows) == 3
