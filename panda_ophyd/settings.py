@@ -11,6 +11,9 @@ and ``pcap.arm``. It is left out of what is stored, and not applied unless asked
 Source: flyscan.md 4.3.
 """
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# (bluesky leaves the parameters of its generics open in these calls)
+
 from __future__ import annotations
 
 import asyncio

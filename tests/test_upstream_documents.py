@@ -10,6 +10,7 @@ import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 import pytest
 from bluesky.run_engine import RunEngine
+from bluesky.utils import FailedStatus
 from ophyd_async.core import (
     DetectorTrigger,
     SoftSignalBackend,
@@ -153,9 +154,7 @@ def test_documents_are_those_of_the_specification(engine, tmp_path):
         "external": "STREAM:",
         "object_name": "panda",
     }
-    assert descriptor["configuration"] == {
-        "panda": {"data": {}, "timestamps": {}, "data_keys": {}}
-    }
+    assert descriptor["configuration"] == {"panda": {"data": {}, "timestamps": {}, "data_keys": {}}}
     assert descriptor["hints"] == {"panda": {"fields": []}}
     resources = [doc for name, doc in documents if name == "stream_resource"]
     assert stripped(resources[0]) == {
@@ -170,3 +169,24 @@ def test_documents_are_those_of_the_specification(engine, tmp_path):
     assert data[3] == {"indices": {"start": 4, "stop": 10}, "seq_nums": {"start": 5, "stop": 11}}
     assert documents[-1][1]["num_events"] == {"primary": 10}
     assert not [name for name, _ in documents if name == "event"]
+
+
+@pytest.mark.parametrize("made", ["upstream", "ours"])
+def test_row_22_upstream_takes_levels_only_and_ours_edges_too(engine, upstream, tmp_path, made):
+    provider = StaticPathProvider(StaticFilenameProvider("scan"), tmp_path)
+    with init_devices(mock=True):
+        panda = (upstream if made == "upstream" else HDFPanda)("nowhere", provider, name="panda")
+    set_mock_value(panda.data.directory_exists, True)
+    set_mock_value(panda.data.datasets, DATASETS)
+    info = TriggerInfo(number_of_events=1, trigger=DetectorTrigger.EXTERNAL_EDGE, livetime=0.1)
+
+    def plan() -> Any:
+        yield from bps.stage(panda, wait=True)
+        yield from bps.prepare(panda, info, wait=True)
+
+    if made == "ours":
+        engine(plan())
+        return
+    with pytest.raises(FailedStatus) as told:
+        engine(plan())
+    assert "not supported by 'panda', supported types are: [EXTERNAL_LEVEL]" in str(told.value)

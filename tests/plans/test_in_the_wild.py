@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import yaml
 from bluesky.utils import short_uid
-from ophyd_async import fastcs
 from ophyd_async.core import DetectorTrigger, FlyMotorInfo, TriggerInfo, in_micros, wait_for_value
+from ophyd_async.fastcs import panda as upstream
 from ophyd_async.fastcs.panda import (
     HDFPanda,
     PandaPcompDirection,
@@ -35,7 +35,7 @@ SETTINGS = Path(__file__).parents[1] / "settings" / "files"
 LEVEL = DetectorTrigger.EXTERNAL_LEVEL
 
 
-@pytest.fixture(params=[fastcs.panda, panda_ophyd.flyers], ids=["upstream", "ours"])
+@pytest.fixture(params=[upstream, panda_ophyd.flyers], ids=["upstream", "ours"])
 def logics(request: pytest.FixtureRequest) -> Any:
     """Where a plan takes its logics from."""
     return request.param
