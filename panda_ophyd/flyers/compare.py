@@ -51,12 +51,16 @@ class StaticPcompFlyableLogic(PandaFlyableLogic[PcompInfo, CompareRun]):
         inp: position to compare (``INENC1.VAL``), None to leave the input as it is.
         pre_start: counts that the stage must be before the start before it counts.
         patience: seconds without any movement after which `complete` fails; None for never.
+        panda: is paused before the block is disabled; None where nobody captures.
     """
 
     pcomp: PcompBlock
     inp: str | None = None
     pre_start: int = 0
     patience: float | None = PATIENCE
+    panda: Any = field(default=None, kw_only=True, repr=False)
+    interrupted: bool = field(default=False, init=False)
+    _running: bool = field(default=False, init=False, repr=False)
     _moment: Moment | None = field(default=None, init=False, repr=False)
     _wanted: int = field(default=0, init=False, repr=False)
 
@@ -64,6 +68,7 @@ class StaticPcompFlyableLogic(PandaFlyableLogic[PcompInfo, CompareRun]):
     async def on_prepare(self, value: PcompInfo) -> CompareRun:
         check_compare(value, self.pre_start, self.pcomp.name)
         self._moment, self._wanted = None, value.number_of_pulses
+        self.interrupted = self._running = False
         pcomp: Any = self.pcomp
         await pcomp.enable.set(PandaBitMux.ZERO)
         block = block_behind(self.pcomp, "enable")
@@ -110,6 +115,7 @@ class StaticPcompFlyableLogic(PandaFlyableLogic[PcompInfo, CompareRun]):
     @override
     async def on_kickoff(self, ctx: CompareRun | None) -> CompareRun:
         ctx = await self._run_of(ctx)
+        self._running = True
         await self.pcomp.enable.set(PandaBitMux.ONE)
         await self._wait_active(ctx)
         return ctx
@@ -131,8 +137,13 @@ class StaticPcompFlyableLogic(PandaFlyableLogic[PcompInfo, CompareRun]):
         try:
             end = await until_over(lambda: _look(block, ctx.info), patience, self._note)
         except StalledError as stall:
+            if self.interrupted:
+                return
             what = f"nothing has moved for {stall.quiet:.1f} s, and it waits for"
             raise self._error(ctx, f"{what} {stall.moment.waits_for}", stall.moment) from None
+        self._running = False
+        if self.interrupted:
+            return
         if not end.healthy:
             raise self._error(ctx, f"{end.health}; {_ADVICE}", end)
         if end.done < ctx.info.number_of_pulses:
@@ -155,6 +166,15 @@ class StaticPcompFlyableLogic(PandaFlyableLogic[PcompInfo, CompareRun]):
             health=moment.health if moment else "",
             produced=done,
         )
+
+    @override
+    async def on_pause(self) -> None:
+        if not self._running:
+            return
+        self.interrupted = True
+        if self.panda is not None:
+            await self.panda.pause()
+        await self.pcomp.enable.set(PandaBitMux.ZERO)
 
     @override
     async def stop(self) -> None:

@@ -18,7 +18,19 @@ PROGRESS_PERIOD = 0.25
 
 
 class PandaFlyableLogic(FlyableLogic[PrepareT, CtxT]):
-    """What our logics do beside upstream's hooks."""
+    """What our logics do beside upstream's hooks.
+
+    Attributes:
+        interrupted: whether the last run was paused before its end; whoever prepares it again
+            goes on where rows end.
+    """
+
+    interrupted: bool = False
+
+    @property
+    def frames_begun(self) -> int | None:
+        """Frames of the last run that had begun when it was paused; None if nobody knows."""
+        return None
 
     def progress(self) -> tuple[int, int | None] | None:
         """Return how many frames or pulses are over, of how many; None if nobody knows."""

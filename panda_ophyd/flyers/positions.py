@@ -5,18 +5,27 @@ Source: flyscan.md 5 (6).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain, repeat
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from ophyd_async.fastcs.panda import PosOutScaleOffset
 from typing_extensions import override
 
+from panda_ophyd.errors import FieldValueError
 from panda_ophyd.flyers.scans import scale_of
 from panda_ophyd.flyers.sequencer import Sequence
 from panda_ophyd.flyers.tables import SequenceFlyableLogic
 from panda_ophyd.scanframes import AxisScale
-from panda_ophyd.sequences import Outputs, PositionList
+from panda_ophyd.sequences import (
+    CLOCK,
+    CLOSING_TICKS,
+    Outputs,
+    PositionList,
+    SeqLines,
+    output_mask,
+)
 
 
 @dataclass(frozen=True)
@@ -27,9 +36,10 @@ class PositionListInfo:
         positions: in the units of the axis, or in counts where there is no scale.
         pulse: seconds.
         both_ways: whether all are crossed again on the way back.
-        repeats: of the whole.
+        repeats: of the whole; between two the axis goes back to before the first.
         ascending: which way the first is crossed; None to take it from the second.
         speed: of the axis, units/s at most, to refuse positions that are too close; None not to.
+        start: positions that are done already, of all.
     """
 
     positions: ArrayLike
@@ -38,6 +48,7 @@ class PositionListInfo:
     repeats: int = 1
     ascending: bool | None = None
     speed: float | None = None
+    start: int = 0
 
 
 @dataclass
@@ -48,6 +59,7 @@ class PositionListFlyableLogic(SequenceFlyableLogic[PositionListInfo]):
         encoder: that follows the axis; None where ``seq.posa`` is connected already and
             positions are counts.
         margin: counts beyond a turning point that count as the far side.
+        guard_first: whether the axis must come from the far side of the very first position.
         outputs: which are high when.
     """
 
@@ -59,25 +71,81 @@ class PositionListFlyableLogic(SequenceFlyableLogic[PositionListInfo]):
     @override
     async def play(self, value: PositionListInfo, clock: float) -> Sequence:
         scale = AxisScale() if self.encoder is None else await scale_of(self.encoder)
-        ascending = value.ascending
-        if ascending is not None and scale.scale < 0:
-            ascending = not ascending
-        listed = PositionList(
-            scale.counts(np.asarray(value.positions, np.float64)),
-            pulse=max(1, round(value.pulse * clock)),
-            both_ways=value.both_ways,
-            repeats=value.repeats,
-            margin=self.margin,
-            guard_first=self.guard_first,
-            ascending=ascending,
-            speed=None if value.speed is None else abs(value.speed / scale.scale),
-            clock=clock,
-            outputs=self.outputs,
-        )
-        lines = listed.lines()
-        return Sequence(
-            iter([lines]),
-            int(lines.frames.sum()) * value.repeats,
-            value.repeats,
-            {} if self.encoder is None else {"posa": self.encoder.name},
-        )
+        counts, ascending = crossings(value, scale)
+        size = len(counts)
+        if not 0 <= value.start < size * value.repeats:
+            reason = f"there are {size * value.repeats} positions"
+            raise FieldValueError("start", value.start, reason)
+        passes, into = divmod(value.start, size)
+        rest = value.repeats - passes
+
+        def lines_from(first: int, *, guarded: bool) -> SeqLines:
+            listed = listed_from(value, counts[first:], scale, clock, up=bool(ascending[first]))
+            return replace(
+                listed, margin=self.margin, guard_first=guarded, outputs=self.outputs
+            ).lines()
+
+        inputs = {} if self.encoder is None else {"posa": self.encoder.name}
+        first = lines_from(into, guarded=self.guard_first or (not into and rest > 1))
+        closing = SeqLines.of(time2=CLOSING_TICKS, outputs2=output_mask(self.outputs.idle))
+        frames = rest * size - into
+        later = repeat(lines_from(0, guarded=True), rest - 1)
+        return Sequence(chain([first], later, [closing]), frames, inputs=inputs)
+
+
+def listed_from(
+    info: PositionListInfo,
+    counts: NDArray[np.float64],
+    scale: AxisScale,
+    clock: float,
+    *,
+    up: bool,
+) -> PositionList:
+    """Return some positions as lines, the first being crossed upwards or not.
+
+    Raises:
+        FieldValueError: as `PositionList`.
+    """
+    return PositionList(
+        counts,
+        pulse=max(1, round(info.pulse * clock)),
+        ascending=up,
+        speed=None if info.speed is None else abs(info.speed / scale.scale),
+        clock=clock,
+    )
+
+
+def check_list(info: PositionListInfo, scale: AxisScale, clock: float = CLOCK) -> None:
+    """Refuse a list that cannot be taken.
+
+    Raises:
+        FieldValueError: as `PositionList`.
+    """
+    counts, ascending = crossings(info, scale)
+    listed_from(info, counts, scale, clock, up=bool(ascending[0]))
+
+
+def crossings(
+    info: PositionListInfo, scale: AxisScale
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the counts of one pass in order, and of each whether it is crossed upwards.
+
+    Raises:
+        FieldValueError: the list is empty, repeats never, or its first positions tell no way.
+    """
+    counts = scale.counts(np.asarray(info.positions, np.float64).reshape(-1))
+    if not len(counts) or info.repeats < 1:
+        raise FieldValueError("positions", info.positions, "there is none to cross")
+    steps = np.diff(counts)
+    up = info.ascending if scale.scale > 0 or info.ascending is None else not info.ascending
+    if up is None:
+        if not len(steps) or not steps[0]:
+            reason = "the first two positions tell no direction: say which"
+            raise FieldValueError("ascending", None, reason)
+        up = bool(steps[0] > 0)
+    ways = np.concatenate([[up], steps > 0])
+    for equal in np.flatnonzero(steps == 0).tolist():
+        ways[equal + 1] = not ways[equal]
+    if not info.both_ways:
+        return counts, ways
+    return np.concatenate([counts, counts[::-1]]), np.concatenate([ways, ~ways[::-1]])

@@ -69,6 +69,7 @@ class Sequencer:
         frames: of the run that is set up, None if not known.
         loading: its table, None if it was set through the signal, or in mock mode.
         block: on the wire, None in mock mode.
+        begun: frames that had begun when it was interrupted, None if it was not.
         running: from its start until it was found at its end.
     """
 
@@ -78,6 +79,7 @@ class Sequencer:
         self.frames: int | None = None
         self.loading: Loading | None = None
         self.block: Block | None = None
+        self.begun: int | None = None
         self._patience = patience
         self._port: SessionTablePort | None = None
         self._feeding: asyncio.Task[None] | None = None
@@ -96,7 +98,7 @@ class Sequencer:
     async def reset(self) -> None:
         """Disable it and forget what it played; the first thing of every preparation."""
         await self._stop_feeding()
-        self.moment = self.frames = self.loading = None
+        self.moment = self.frames = self.loading = self.begun = None
         self._stopping = self.running = False
         self.block = block_behind(self.seq, "enable")
         self._port = None
@@ -223,9 +225,18 @@ class Sequencer:
 
     # Stopping
 
+    async def until_waiting(self) -> None:
+        """Return when no frame is under way: it waits for a window, or is over."""
+        while (status := await self._status()).active and status.state != WAITING:  # noqa: ASYNC110
+            await asyncio.sleep(READY_PERIOD)
+
     async def interrupt(self) -> None:
         """Stop now, on purpose: `finish` returns, and what was complete is complete."""
         self._stopping = True
+        if self.running and self._port is not None:
+            status = await self._status()
+            under_way = status.active and status.state != WAITING
+            self.begun = self._frames_done(status) + under_way
         await self.seq.enable.set(PandaBitMux.ZERO)
         await self._stop_feeding()
 

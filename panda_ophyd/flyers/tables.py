@@ -89,6 +89,22 @@ class SequenceFlyableLogic(PandaFlyableLogic[PrepareT, None]):
             await self.panda.pause()
         await self.sequencer.interrupt()
 
+    @property
+    @override
+    def frames_begun(self) -> int | None:
+        return self.sequencer.begun
+
+    async def finish_window(self) -> None:
+        """Pause when the window under way is over, so that no frame of it is cut.
+
+        Raises:
+            PandaError: it cannot be asked.
+        """
+        if self.sequencer.running:
+            await self.sequencer.until_waiting()
+        if self.panda is not None:
+            await self.panda.pause()
+
     @override
     async def stop(self) -> None:
         await self.sequencer.stop()

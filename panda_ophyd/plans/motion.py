@@ -164,6 +164,11 @@ class WindowMotion:
         self._window: MotionWindow | None = None
         self._at_start = False
 
+    @property
+    def axes(self) -> list[BoundAxis]:
+        """What the plan moves."""
+        return [one.axis for one in self._axes.values()]
+
     def look_ahead(self) -> MsgGenerator[Outlook]:
         """Go through all windows, moving nothing.
 

@@ -164,7 +164,9 @@ def fly_spec(
         stage_motion,
         longest_pause=outlook.longest_pause + survey.longest,
     )
-    metadata = _metadata(spec, survey, axes, dets) | dict(md or {})
+    names = [name for name in map(axis_name, spec.axes()) if name in axes]
+    path = {"scanspec": repr(spec), "num_windows": survey.windows}
+    metadata = metadata_of("fly_spec", survey.frames, names, dets, path | dict(md or {}))
     yield from flown(flight, metadata, stage_motion)
 
 
@@ -276,14 +278,49 @@ def _motion(
     return windows, outlook
 
 
-def _metadata(spec: Spec[Any], survey: Survey, axes: Axes, dets: Sequence[Any]) -> dict[str, Any]:
-    names = [axis_name(axis) for axis in spec.axes()]
+def metadata_of(
+    name: str,
+    points: int,
+    motors: Sequence[str],
+    dets: Sequence[Any],
+    md: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Return the metadata that every run of these plans has.
+
+    Args:
+        name: of the plan.
+        points: rows.
+        motors: names of what moves, slowest first.
+        dets: detectors.
+        md: the user's own, which win.
+    """
     return {
-        "plan_name": "fly_spec",
-        "num_points": survey.frames,
-        "num_windows": survey.windows,
-        "motors": [name for name in names if name in axes],
+        "plan_name": name,
+        "num_points": points,
+        "motors": list(motors),
         "detectors": [getattr(one, "name", repr(one)) for one in dets],
-        "scanspec": repr(spec),
-        "hints": {"dimensions": [([name], "primary") for name in names]},
+        "hints": {"dimensions": [([motor], "primary") for motor in motors]},
+        **(md or {}),
     }
+
+
+@plan
+def sweeps(panda: Any, spec: Spec[Any], n: int, *args: Any, **kwargs: Any) -> MsgGenerator[None]:
+    """Fly a scanspec several times into one stream, n times its frames in one file.
+
+    ``sweeps(panda, ~spec, n)`` goes there and back.
+
+    Args:
+        panda: connected `HDFPanda`.
+        spec: of one sweep.
+        n: how often.
+        *args: as for `fly_spec`.
+        **kwargs: as for `fly_spec`.
+
+    Raises:
+        FieldValueError: n is less than 1; and as `fly_spec`.
+    """
+    if n < 1:
+        raise FieldValueError("sweeps", n, "make one at least")
+    metadata = {"plan_name": "sweeps", "num_sweeps": n, **(kwargs.pop("md", None) or {})}
+    yield from fly_spec(panda, n * spec, *args, md=metadata, **kwargs)

@@ -97,6 +97,10 @@ class Wires(Mapping[str, str]):
         """Return the wire of one target."""
         return Wires(self._wires[target])
 
+    def without(self, *targets: str) -> Wires:
+        """Return all but these."""
+        return Wires(*(wire for name, wire in self._wires.items() if name not in targets))
+
     def purpose(self, target: str) -> str:
         """Return what a wire is for."""
         return self._wires[target].purpose

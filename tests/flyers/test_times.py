@@ -84,7 +84,7 @@ async def test_a_scan_goes_on_in_the_middle_of_a_pass(panda, fly):
 async def gates(panda: Any, number: int) -> None:
     for _ in range(number):
         await panda.bits.a.set(1)
-        while await panda.seq[1].table_line.get_value() < 3:  # it waits for the gate to fall
+        while await panda.seq[1].table_line.get_value() < 3:  # noqa: ASYNC110  it falls
             await asyncio.sleep(0)
         await panda.bits.a.set(0)
 

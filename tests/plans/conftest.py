@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -52,6 +54,16 @@ class Beamline:
                 await signal.set(value)
 
         call_in_bluesky_event_loop(all_of())
+
+    def pause_after(self, rows: int) -> None:
+        """Ask for a pause, as somebody at the keyboard does, once so many rows are there."""
+
+        def watch() -> None:
+            while self.engine.state != "running" or self.get(self.panda.data.num_captured) < rows:
+                time.sleep(0.005)
+            self.engine.request_pause()
+
+        threading.Thread(target=watch, daemon=True).start()
 
     def get(self, signal: Any) -> Any:
         return call_in_bluesky_event_loop(signal.get_value())

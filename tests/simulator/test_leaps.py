@@ -31,7 +31,7 @@ TICKS = [0x240, 0x250]
 @contextlib.contextmanager
 def eagerness() -> Generator[None]:
     """Let short periods be leapt over even if that does not pay."""
-    values = {"_SHORTEST": 16, "_LONGEST": 1024, "_GAIN": 5, "_NUMBERS": 1 << 40}
+    values = {"_SHORTEST": 16, "_LONGEST": 1024, "_GAIN": 5, "_NUMBERS": 1 << 40, "_UNEVEN": 10}
     free = dict.fromkeys(("_SHARE", "_SNAPSHOT", "_PROOF", "_GUESS"), 0)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {**values, **free}.items():

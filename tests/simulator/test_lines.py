@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -60,3 +61,22 @@ def test_lines_of_an_axis_that_moves_are_captured_while_it_does():
     rows = _captured(doings, listened=False)
     assert len({tuple(row[:2]) for row in rows}) == 4
     assert {tuple(row[2:]) for row in rows} == {(False, False)}
+
+
+@pytest.mark.parametrize("index", [{}, {"index": 7}, {"index": -3, "index_every": 10}])
+@pytest.mark.parametrize("protocol", [0, 1, 3])
+def test_lines_at_many_ticks_are_those_at_each(bench, index, protocol):
+    bench.world.connect("x", 1, 10_000.0, **index)
+    bench.set("INENC", PROTOCOL=protocol)
+    bench.run(10)
+    axis = bench.world.axes["x"]
+    axis.velocity, axis.acceleration = 50.0, 1e6
+    axis.move(0.01)
+    bench.run(1000)
+    axis.move(-0.01)
+    bench.run(100)
+    encoder = bench.fabric._engine.wiring.instances["INENC", 1].behaviour
+    ticks = np.arange(bench.fabric.tick - 300, bench.fabric.tick + 20_000, 7)
+    each = [encoder.lines(tick) for tick in ticks.tolist()]
+    assert encoder.all_lines(ticks).astype(int).tolist() == [list(levels) for levels in each]
+    assert (len(set(each)) > 3) == (protocol == 0)

@@ -128,6 +128,16 @@ async def test_free_time_stands_while_nothing_happens_and_jumps_to_what_is_next(
         assert simulator.tick < 3601 * TICKS_PER_SECOND + 1000
 
 
+async def test_in_free_time_a_row_comes_although_nothing_happens_after_its_trigger():
+    async with Simulator(speed="free") as simulator, Client(simulator) as client:
+        await client.ask("PCAP.TRIG=BITS.OUTA", "PCAP.ENABLE=ONE", "PCAP.TS_TRIG.CAPTURE=Value")
+        await client.listen("UNFRAMED NO_HEADER ASCII RAW")
+        await client.ask("*PCAP.ARM=", "BITS.A=1")
+        async with asyncio.timeout(10):
+            assert (await client.data[0].readline()).split()
+        assert await client.ask("*PCAP.CAPTURED?") == ["OK =1"]
+
+
 async def test_an_axis_that_nobody_watches_arrives_in_free_time():
     async with Simulator(speed="free") as simulator:
         axis = simulator.world.axes["x"]

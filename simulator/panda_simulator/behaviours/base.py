@@ -90,6 +90,11 @@ class TableBlock(Protocol):
         ...
 
     @property
+    def filling(self) -> bool:
+        """Whether words of a fixed table are still to come."""
+        ...
+
+    @property
     def broken(self) -> bool:
         """Whether only an empty table revives the block: stream over, or a fault."""
         ...

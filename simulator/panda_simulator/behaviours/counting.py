@@ -13,10 +13,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from panda_simulator.behaviours.base import Outputs, earliest, signed
 from panda_simulator.behaviours.reading import Reading
 from panda_simulator.behaviours.sources import Counted, Fixed, Value
-from panda_simulator.behaviours.stretches import Track
+from panda_simulator.behaviours.stretches import Track, look_up
 
 QUADRATURE, SSI, BISS, ENDAT = range(4)
 LINKUP_ERROR, TIMEOUT, NOT_IMPLEMENTED = 1, 2, 5
@@ -43,6 +46,11 @@ class Mark(NamedTuple):
         """Tell whether Z is high at a count."""
         distance = count - self.place
         return not (distance % self.every if self.every else distance)
+
+    def all_high(self, counts: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Tell at which of some counts Z is high."""
+        distances = counts - self.place
+        return (distances % self.every if self.every else distances) == 0
 
     def around(self, count: int) -> tuple[int, int]:
         """Return lowest and highest count to which Z is what it is at a count."""
@@ -145,6 +153,16 @@ class Counting:
             return 0, 0, 0
         count = self.track.at(tick - _LINES_LAG)
         return *_LINES[count & 3], int(self._mark is not None and self._mark.high(count))
+
+    def all_lines(self, ticks: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return levels of A, B and Z at some ticks, (ticks, 3)."""
+        levels = np.zeros((len(ticks), 3), np.bool_)
+        if self.track is not None and self._registers["PROTOCOL"] == QUADRATURE:
+            counts = look_up(self.track, ticks - _LINES_LAG)
+            levels[:, :2] = np.array(_LINES, np.bool_)[counts & 3]
+            if self._mark is not None:
+                levels[:, 2] = self._mark.all_high(counts)
+        return levels
 
     def rests(self, tick: int) -> bool:
         """Tell whether lines stay as they are at a tick, as things are."""

@@ -128,6 +128,13 @@ class Inenc:
         """Return levels of A, B and Z."""
         return self._front.lines(tick)
 
+    def all_lines(self, ticks: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return levels of A, B and Z at some ticks, (ticks, 3)."""
+        front = self._front
+        if isinstance(front, Counting):
+            return front.all_lines(ticks)
+        return np.array([front.lines(tick) for tick in ticks.tolist()], np.bool_)
+
     def is_even(self, tick: int) -> bool:
         """Tell whether the encoder may go on evenly (stretches.is_even)."""
         front = self._front

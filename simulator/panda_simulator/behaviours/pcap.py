@@ -137,6 +137,11 @@ class Pcap:
         return self._complete(words, marks).astype("<u4", copy=False).tobytes()
 
     @property
+    def due(self) -> int | None:
+        """The tick at which the last word of the samples that are on their way is out."""
+        return self._samples[-1].last if self._samples else None
+
+    @property
     def at_once(self) -> int:
         """How many samples should be completed at once, as that keeps others waiting."""
         return self._frame.lookups.at_once if self._frame.lookups else MOST

@@ -46,6 +46,11 @@ class Pgen:
         return self._table.queued_words
 
     @property
+    def filling(self) -> bool:
+        """Whether words of a fixed table are still to come (TableBlock.filling)."""
+        return self._table.filling
+
+    @property
     def broken(self) -> bool:
         """Whether only an empty table helps (TableBlock.broken)."""
         return self._table.broken

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import repeat
 
 from panda_simulator.behaviours.transfers import CLOSED, Transfers
@@ -16,6 +16,21 @@ UNDERRUN, OVERRUN = 1, 2
 _LINES = 4096
 _UNBOUNDED = 1 << 40
 _MORE = 1 << 31
+
+
+def words_at(memory: array[int], place: int, count: int) -> list[int]:
+    """Return some words from a place on, 0 where there are none.
+
+    A place with a method `words_at` of the other arguments, as that of many lines at once,
+    knows how.
+    """
+    if place.__class__ is not int:
+        reading: Callable[[array[int], int], list[int]] | None
+        reading = getattr(place, "words_at", None)
+        if reading is not None:
+            return reading(memory, count)
+    words = memory[place : place + count].tolist()
+    return words + [0] * (count - len(words))
 
 
 class Table:
@@ -123,6 +138,11 @@ class Table:
         """Words of all buffers that are not played to their end."""
         return sum(self._buffers)
 
+    @property
+    def filling(self) -> bool:
+        """Whether words of a fixed table are still to come."""
+        return self.fixed and self._arrived < self.length and not self.resetting
+
     def wants_buffer(self, tick: int) -> bool:
         """Tell whether a first buffer, or one more of a stream, can be written at the tick."""
         self.catch_up(tick - 1)
@@ -206,9 +226,9 @@ class Table:
 
     def _look(self) -> None:
         """Read the line at the cursor."""
-        slot = self._slot(self._cursor * self._line_words)
-        words = self._memory[slot : slot + self._line_words].tolist()
-        self.line = words + [0] * (self._line_words - len(words))
+        self.line = words_at(
+            self._memory, self._slot(self._cursor * self._line_words), self._line_words
+        )
         self.line_is_last = bool(self._last_lines) and self._cursor % _LINES in self._last_lines
 
     def _slot(self, word: int) -> int:

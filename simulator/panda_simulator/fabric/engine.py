@@ -238,7 +238,10 @@ class Engine:
         )
 
     def uneven(self, instances: Collection[Instance]) -> bool:
-        """Tell whether some blocks follow an axis that speeds up, say (proofs.Machine)."""
+        """Tell whether an axis speeds up, say, or a table comes in (proofs.Machine)."""
+        behaviours = (instance.behaviour for instance in instances)
+        if any(isinstance(one, TableBlock) and one.filling for one in behaviours):
+            return True
         tracks = (track for instance in instances for track in instance.tracked.values())
         return not all(is_even(track, self.tick) for track in tracks)
 

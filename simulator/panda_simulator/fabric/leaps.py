@@ -44,7 +44,7 @@ _SHARE = 10
 
 _LONGEST_PAUSE = 200_000
 _UNEVEN = 1_000
-"""How long to wait where an axis that is followed speeds up, or brakes."""
+"""How long to wait where an axis that is followed speeds up, or brakes, or a table comes in."""
 
 _FARTHEST = TICKS_PER_SECOND // 10
 """How far a leap goes where there is no tick to come to."""

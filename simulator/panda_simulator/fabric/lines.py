@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,17 +51,12 @@ class Lines:
         if not any(masks) or not len(ticks):
             return bits
 
-        def lit(levels: Sequence[int]) -> int:
-            places = zip(self._places, masks, strict=True)
-            return sum(mask for place, mask in places if levels[place])
-
         begin = int(ticks.min())
         self.levels(begin)
         if self._rest is not None and self._rest[0] <= begin:
-            found = np.uint32(lit(self._encoder.lines(begin)))
-        else:
-            lines = map(self._encoder.lines, ticks.tolist())
-            found = np.fromiter(map(lit, lines), np.uint32, len(ticks))
+            ticks = np.array([begin])
+        levels = self._encoder.all_lines(ticks)[:, self._places]
+        found = levels.astype(np.uint32) @ np.array(masks, np.uint32)
         return bits & np.uint32(_ALL - sum(masks)) | found
 
     def touches(self, indices: Collection[int]) -> bool:

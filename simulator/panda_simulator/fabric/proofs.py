@@ -41,7 +41,7 @@ class Machine(Protocol):
         ...
 
     def uneven(self, instances: Collection[Instance]) -> bool:
-        """Tell whether some blocks follow a position that does not go on as it did."""
+        """Tell whether some blocks follow a position that does not go on as it did, or fill up."""
         ...
 
     def parts(self, instances: Collection[Instance]) -> list[object]:

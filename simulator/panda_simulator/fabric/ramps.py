@@ -10,8 +10,10 @@ period 0 is ever wrong, and what the proof says of the others holds.
 
 from __future__ import annotations
 
+from array import array
 from typing import TypeAlias, TypeVar, cast
 
+import numpy as np
 from typing_extensions import override
 
 T = TypeVar("T")
@@ -173,6 +175,23 @@ class Ramp:
         if name.startswith("__"):
             raise AttributeError(name)
         return self._only_now(getattr(self.base, name))
+
+    # Places in a table
+
+    def words_at(self, memory: array[int], count: int) -> list[Number]:
+        """Return what is at this place (tables.words_at), as long as each word is a ramp."""
+        base, slope, proof = self.base, self.slope, self.proof
+        proof.until(max((len(memory) - count - base) // slope, 0) if slope > 0 else 0)
+        if not proof.last:
+            return [*memory[base : base + count], *[0] * (base + count - max(len(memory), base))]
+        found: list[Number] = []
+        for place in range(base, base + count):
+            words = np.frombuffer(memory, np.uint32)[place : place + proof.last * slope + 1 : slope]
+            steps = np.diff(words.astype(np.int64))
+            other = np.flatnonzero(steps != steps[0])
+            proof.until(int(other[0]) if len(other) else proof.last)
+            found.append(ramp(int(words[0]), int(steps[0]), proof))
+        return found
 
     # Comparisons
 

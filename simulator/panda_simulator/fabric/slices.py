@@ -51,6 +51,10 @@ class Slices:
                 return False
         there = engine.play(tick, deadline, seconds)
         if there and engine.acquisition is not None and engine.agenda.next_tick() is None:
+            # nothing is called at a word, but time goes on for it
+            due = engine.wiring.pcap.due
+            if due is not None and engine.tick < due <= tick:
+                engine.play(due, deadline, seconds)
             self._pass_on()
         return there
 
