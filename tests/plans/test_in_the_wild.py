@@ -5,51 +5,23 @@ Each runs with upstream's logics and with ours, on our device.
 
 from __future__ import annotations
 
-import gzip
 import math
-from pathlib import Path
 from typing import Any
 
 import bluesky.plan_stubs as bps
 import bluesky.preprocessors as bpp
 import numpy as np
-import pytest
-import yaml
 from bluesky.utils import short_uid
-from ophyd_async.core import DetectorTrigger, FlyMotorInfo, TriggerInfo, in_micros, wait_for_value
-from ophyd_async.fastcs import panda as upstream
+from ophyd_async.core import FlyMotorInfo, TriggerInfo, in_micros, wait_for_value
 from ophyd_async.fastcs.panda import (
     HDFPanda,
     PandaPcompDirection,
     PcompInfo,
     SeqTable,
     SeqTableInfo,
-    SeqTrigger,
 )
 
-import panda_ophyd.flyers
-from panda_ophyd.settings import apply_settings
-
-SETTINGS = Path(__file__).parents[1] / "settings" / "files"
-
-LEVEL = DetectorTrigger.EXTERNAL_LEVEL
-
-
-@pytest.fixture(params=[upstream, panda_ophyd.flyers], ids=["upstream", "ours"])
-def logics(request: pytest.FixtureRequest) -> Any:
-    """Where a plan takes its logics from."""
-    return request.param
-
-
-def load(line: Any, name: str, **changed: Any) -> Any:
-    """Return a plan that applies a beamline's settings, some of them changed."""
-    values = yaml.full_load(gzip.decompress((SETTINGS / f"{name}.yaml.gz").read_bytes()))
-
-    async def apply() -> None:
-        await apply_settings(line.panda, values | changed)
-
-    yield from bps.wait_for([apply])
-
+from .wild import LEVEL, MRES, get_encoder_counts, load
 
 # Small angle scattering: the flyer is kicked off before the detectors, and stage is outside the run
 
@@ -132,12 +104,6 @@ def test_a_flyer_that_is_kicked_off_before_the_detectors_loses_no_frame(beamline
 
 
 # X-ray absorption: sweeps there and back, one prepare of the PandA, a PCOMP prepared for each
-
-MRES = -1 / 10000
-
-
-def get_encoder_counts(position: float) -> float:
-    return position / MRES
 
 
 def get_pcomp_info(start: float, stop: float, num: int) -> PcompInfo:
@@ -335,112 +301,3 @@ def test_a_tomography_finds_the_number_of_rows_after_unstaging(beamline, logics)
     assert found == [25]
     assert line.rows()["Angle"].tolist() == [-500 + 100 * n for n in range(25)]
     assert list(line.named("descriptor")[0]["data_keys"]) == ["Angle"]
-
-
-# Crystals: settings of the beamline, encoders homed, a table by hand, everything as strings
-
-MM_TO_ENCODER_COUNTS = 200000
-
-
-def test_a_grid_of_crystals_is_armed_by_words_and_triggers_in_both_directions(beamline):
-    line = beamline(20.0)
-    call, world = line.simulator.call, line.simulator.world
-    call(world.connect, "x", 1, MM_TO_ENCODER_COUNTS)
-    panda, x = line.panda, line.axes["x"].motor
-    steps, step, start = 8, 0.02, 0.1
-    begin = int(start * MM_TO_ENCODER_COUNTS)
-    end = int(begin + step * (steps - 1) * MM_TO_ENCODER_COUNTS)
-    exposure = int(0.01 * MM_TO_ENCODER_COUNTS)
-    table = SeqTable.empty()
-    for trigger, position in (
-        (SeqTrigger.POSA_GT, begin),
-        (SeqTrigger.POSA_LT, end + exposure),
-    ):
-        table += SeqTable.row(trigger=SeqTrigger.BITA_1, time2=1)
-        table += SeqTable.row(
-            repeats=steps, trigger=trigger, position=position, time1=50, outa1=True, time2=19_950
-        )
-
-    def shutter_line(level: int) -> Any:
-        async def drive() -> None:
-            call(world.drive, "TTLIN", 1, level)
-
-        yield from bps.wait_for([drive])
-
-    @bpp.run_decorator()
-    def plan() -> Any:
-        yield from bps.stage(panda, group="panda-config")
-        yield from load(line, "panda-gridscan")
-        initial = yield from bps.rd(x.user_readback)
-        yield from bps.abs_set(panda.inenc[1].setp, initial * MM_TO_ENCODER_COUNTS, wait=True)
-        yield from bps.abs_set(panda.pulse[1].width, 0.001, group="panda-config")
-        yield from bps.abs_set(panda.seq[1].table, table, group="panda-config")
-        yield from bps.abs_set(panda.pcap.enable, "ONE", group="panda-config")
-        yield from bps.wait(group="panda-config", timeout=60)
-        back = yield from bps.rd(panda.seq[1].table)
-        assert list(back.position) == list(table.position)
-        for signal in (panda.seq[1].enable, panda.pulse[1].enable, panda.counter[1].enable):
-            yield from bps.abs_set(signal, "ONE", group="arm")
-        yield from bps.abs_set(panda.pcap.arm, "Arm", group="arm")
-        yield from bps.wait(group="arm", timeout=60)
-        assert (yield from bps.rd(panda.pcap.active))
-        yield from bps.mv(x.velocity, 1.0)
-        for position in (0.4, 0.0):
-            yield from shutter_line(1)
-            yield from bps.mv(x, position)
-            yield from shutter_line(0)
-        assert (yield from bps.rd(panda.counter[1].out)) == 2 * steps
-        yield from bps.abs_set(panda.pcap.arm, "Disarm", group="disarm")
-        for signal in (panda.counter[1].enable, panda.seq[1].enable, panda.pulse[1].enable):
-            yield from bps.abs_set(signal, "ZERO", group="disarm")
-        yield from bps.abs_set(panda.pcap.enable, "ZERO", group="disarm")
-        yield from bps.wait(group="disarm", timeout=60)
-        yield from bps.unstage(panda, wait=True)
-
-    line.run(plan())
-    assert line.exit_status == "success"
-    assert line.ask("PCAP.ACTIVE?") == "OK =0\n"
-
-
-# A test stand: floats for counts, a value before its units, a stream that is declared twice
-
-
-def test_a_step_that_is_a_float_and_a_stream_that_is_declared_again(beamline, logics):
-    line = beamline(20.0)
-    panda, x = line.panda, line.axes["x"].motor
-    flyer = logics.StaticPcompFlyableLogic(panda.pcomp[1]).with_device(name="flyer")
-
-    def plan() -> Any:
-        yield from bps.mv(
-            panda.pcomp[1].inp, "INENC1.VAL", panda.pcap.enable, "PCOMP1.ACTIVE",
-            panda.pcap.trig, "PCOMP1.OUT", panda.inenc[1].val_capture, "Value",
-        )  # fmt: skip
-        yield from bps.mv(panda.pcomp[1].step, 200.0)
-        assert (yield from bps.rd(panda.pcomp[1].step)) == 200
-        yield from bps.mv(panda.clock[1].period, 1.0)
-        yield from bps.mv(panda.clock[1].period_units, "ms")
-        yield from bps.mv(x, -1)
-        yield from bps.open_run()
-        yield from bps.stage_all(panda, flyer)
-        info = PcompInfo(
-            start_position=0,
-            pulse_width=1,
-            rising_edge_step=200,
-            number_of_pulses=10,
-            direction=PandaPcompDirection.POSITIVE,
-        )
-        yield from bps.prepare(flyer, info, wait=True)
-        yield from bps.prepare(panda, TriggerInfo(number_of_events=10, trigger=LEVEL), wait=True)
-        yield from bps.declare_stream(panda, name="primary", collect=True)
-        yield from bps.kickoff_all(flyer, panda, wait=True)
-        yield from bps.abs_set(x, 3, group="move")
-        yield from bps.complete_all(flyer, panda, wait=True)
-        yield from bps.declare_stream(panda, name="primary", collect=True)
-        yield from bps.collect(panda, name="primary")
-        yield from bps.wait("move")
-        yield from bps.unstage_all(panda, flyer)
-        yield from bps.close_run()
-
-    line.run(plan())
-    assert np.rint(line.rows()["INENC1.VAL.Value"] * 1000).tolist() == [200 * n for n in range(10)]
-    assert line.documents[-1][1]["num_events"] == {"primary": 10}
