@@ -302,7 +302,10 @@ class Sequencer:
         words = self._progress.waits_for(status.line, SeqState[status.state])
         if not words or self.block is None:
             return "", {}
-        (name,) = _INPUT.findall(words)
+        named = _INPUT.findall(words)
+        if len(named) != 1:  # state and line of two moments need not fit
+            return words, {}
+        (name,) = named
         source = (await self.block.read(name))[name]
         if "." not in source:
             return f"{words}, but {name} is {source}: connect it", {}
