@@ -11,6 +11,7 @@ connector and needs p4p. Source: flyscan.md 4.1.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import sys
 from collections.abc import AsyncIterator, Collection
@@ -36,7 +37,7 @@ from ophyd_async.fastcs.panda import HDFPanda as UpstreamHDFPanda
 from ophyd_async.fastcs.panda import PandaCaptureMode
 from typing_extensions import override
 
-from panda_ophyd.capture import CHUNK_ROWS, Verdict
+from panda_ophyd.capture import Verdict
 from panda_ophyd.client import PandaAddress
 from panda_ophyd.connector import PandaConnector
 from panda_ophyd.datablock import DataBlockState
@@ -52,7 +53,8 @@ __all__ = ["HDFPanda", "data_key"]
 
 logger = logging.getLogger(__name__)
 
-HDF5_MIMETYPE = "application/x-hdf5"
+MOCK_CHUNK_ROWS = 1024
+"""Where there is no file, documents are those that upstream's detector emits."""
 
 TICK = 8e-9
 """Seconds: a PandA needs one tick between two gates."""
@@ -140,7 +142,7 @@ class PandaDataLogic(DetectorDataLogic):
         return StreamResourceDataProvider(
             uri=f"{path_info.directory_uri}{file_name}",
             resources=resources,
-            mimetype=HDF5_MIMETYPE,
+            mimetype="application/x-hdf5",
             collections_written_signal=self._panda.documented_rows(),
         )
 
@@ -176,6 +178,7 @@ class HDFPanda(UpstreamHDFPanda):
 
     _stepping = False
     """Whether `trigger` is under way, which has no kickoff."""
+    _kicking: AsyncStatus[None] | None = None
 
     def __init__(
         self,
@@ -262,8 +265,8 @@ class HDFPanda(UpstreamHDFPanda):
 
     @property
     def chunk_rows(self) -> int:
-        """Rows of a chunk in the present file."""
-        return CHUNK_ROWS if self._state is None else self._state.options.chunk
+        """Rows of a chunk in the present file, or in upstream's in mock mode."""
+        return MOCK_CHUNK_ROWS if self._state is None else self._state.options.chunk
 
     def expect_rows(self) -> None:
         """Say how many rows are to come, before they are asked for."""
@@ -282,9 +285,22 @@ class HDFPanda(UpstreamHDFPanda):
         if self._state is not None and not self._stepping:
             self._state.hold()
 
-    @AsyncStatus.wrap
     @override
-    async def kickoff(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def kickoff(self) -> AsyncStatus[None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        self._kicking = self._kick_off()
+        return self._kicking
+
+    @WatchableAsyncStatus.wrap
+    @override
+    async def complete(self) -> AsyncIterator[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        # A plan need not wait for the kickoff before it asks for the end
+        if self._kicking is not None and not self._kicking.done:
+            await self._kicking
+        async for update in inspect.unwrap(super().complete)(self):
+            yield update
+
+    @AsyncStatus.wrap
+    async def _kick_off(self) -> None:
         await super().kickoff()
         state = self._state
         if state is None or self._kickoff_ctx is None:

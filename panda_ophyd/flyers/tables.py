@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar
 
 from ophyd_async.fastcs.panda import PandaTimeUnits, SeqBlock, SeqTableInfo
@@ -42,10 +43,11 @@ class SequenceFlyableLogic(PandaFlyableLogic[PrepareT, None]):
     panda: Any = field(default=None, kw_only=True, repr=False)
     speed: float = field(default=1.0, kw_only=True)
     interrupted: bool = field(default=False, init=False)
-    sequencer: Sequencer = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        self.sequencer = Sequencer(self.seq, self.patience)
+    @cached_property
+    def sequencer(self) -> Sequencer:
+        """What drives it; made late, for subclasses whose ``__init__`` is their own."""
+        return Sequencer(self.seq, self.patience)
 
     @abstractmethod
     async def play(self, value: PrepareT, clock: float) -> Sequence:

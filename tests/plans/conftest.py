@@ -15,7 +15,9 @@ import numpy as np
 import pytest
 from bluesky.run_engine import RunEngine, call_in_bluesky_event_loop
 from ophyd_async.core import StaticFilenameProvider, StaticPathProvider, init_devices
+from ophyd_async.fastcs import panda as upstream
 
+import panda_ophyd.flyers
 from panda_ophyd import HDFPanda, PandaError
 from panda_ophyd.encoders import BoundAxis, Encoder
 from panda_simulator import Simulator, serve_in_thread
@@ -155,3 +157,9 @@ def beamline(engine: RunEngine, tmp_path: Path) -> Iterator[Make]:
             return line
 
         yield make
+
+
+@pytest.fixture(params=[upstream, panda_ophyd.flyers], ids=["upstream", "ours"])
+def logics(request: pytest.FixtureRequest) -> Any:
+    """Where a plan takes its logics from."""
+    return request.param
