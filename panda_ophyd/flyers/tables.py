@@ -14,8 +14,10 @@ from ophyd_async.fastcs.panda import PandaTimeUnits, SeqBlock, SeqTableInfo
 from typing_extensions import override
 
 from panda_ophyd.flyers.device import PandaFlyableLogic
+from panda_ophyd.flyers.drives import Drive, Loads, OneSequencer, TwoByTurns
 from panda_ophyd.flyers.sequencer import Sequence, Sequencer
 from panda_ophyd.flyers.watch import PATIENCE
+from panda_ophyd.loading import TurnWiring
 from panda_ophyd.sequences import CLOCK
 
 PrepareT = TypeVar("PrepareT")
@@ -34,6 +36,9 @@ class SequenceFlyableLogic(PandaFlyableLogic[PrepareT, None]):
         panda: is paused before the sequencer is disabled, so that a frame under way leaves no
             short row; None where nobody captures.
         speed: how many times faster than ours the time of the box passes; for simulators.
+        turns: two sequencers that take turns, the first of which is `seq`, wired so, for scans
+            of any length on a server that cannot stream; None: only `seq`, by its ENABLE.
+        loads: how lines are cut when they do not all fit.
         interrupted: whether the last run was paused before its end.
     """
 
@@ -41,11 +46,18 @@ class SequenceFlyableLogic(PandaFlyableLogic[PrepareT, None]):
     patience: float | None = field(default=PATIENCE, kw_only=True)
     panda: Any = field(default=None, kw_only=True, repr=False)
     speed: float = field(default=1.0, kw_only=True)
+    turns: TurnWiring | None = field(default=None, kw_only=True)
+    loads: Loads = field(default_factory=Loads, kw_only=True)
     interrupted: bool = field(default=False, init=False)
     sequencer: Sequencer = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self.sequencer = Sequencer(self.seq, self.patience)
+        self.sequencer = Sequencer(self.seq, self.patience, self._drive())
+
+    def _drive(self) -> Drive:
+        if self.turns is None:
+            return OneSequencer(self.seq, self.loads)
+        return TwoByTurns(self.seq, self.turns, self.loads)
 
     @abstractmethod
     async def play(self, value: PrepareT, clock: float) -> Sequence:

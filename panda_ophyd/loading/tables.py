@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from panda_ophyd.errors import FieldValueError
@@ -94,7 +96,7 @@ class TurnCutter:
         words[3] -= np.uint32(self._hand_over)
         # its time stays what it was: the hand-over is part of it
         parts.append(Chunk(words, np.array([each]), np.array([ending])))
-        return Chunk.joined(parts)
+        return replace(Chunk.joined(parts), is_split=repeats > 1)
 
 
 def _with_repeats(line: Chunk, repeats: int) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:
