@@ -315,9 +315,11 @@ class Sequencer:
     async def _waits_for(self, status: TableStatus) -> tuple[str, dict[str, str]]:
         """Return what it waits for in words, and what that depends on with its present value."""
         words = self._progress.waits_for(self._place(status)[1], SeqState[status.state])
-        if not words or self.block is None:
+        names = _INPUT.findall(words)
+        if not names or self.block is None:
+            # State and line may be of two ticks: then the line is one that waits for nothing
             return "", {}
-        (name,) = _INPUT.findall(words)
+        (name,) = names
         source = (await self.block.read(name))[name]
         if "." not in source:
             return f"{words}, but {name} is {source}: connect it", {}

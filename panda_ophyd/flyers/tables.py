@@ -13,11 +13,13 @@ from typing import Any, TypeVar
 from ophyd_async.fastcs.panda import PandaTimeUnits, SeqBlock, SeqTableInfo
 from typing_extensions import override
 
+from panda_ophyd.flyers.block import block_behind
 from panda_ophyd.flyers.device import PandaFlyableLogic
 from panda_ophyd.flyers.drives import Drive, Loads, OneSequencer, TwoByTurns
 from panda_ophyd.flyers.sequencer import Sequence, Sequencer
 from panda_ophyd.flyers.watch import PATIENCE
-from panda_ophyd.loading import TurnWiring
+from panda_ophyd.loading import SessionTablePort, TurnWiring
+from panda_ophyd.loading.chunks import Cutter
 from panda_ophyd.sequences import CLOCK
 
 PrepareT = TypeVar("PrepareT")
@@ -67,6 +69,26 @@ class SequenceFlyableLogic(PandaFlyableLogic[PrepareT, None]):
             value: what the flyer is prepared with.
             clock: ticks a second.
         """
+
+    async def is_too_long(self, value: PrepareT) -> bool:
+        """Return whether a scan does not fit the table of a box that cannot stream either.
+
+        Such a scan needs `turns`. Lines are counted up to what fits, none is written.
+
+        Raises:
+            FieldValueError: there is no such scan.
+            PandaError: the box cannot be asked.
+        """
+        block = block_behind(self.seq, "enable")
+        if block is None:
+            return False
+        port = SessionTablePort(block.session, f"{block.name}.TABLE")
+        self.loads.lower(port)
+        if await port.supports_streaming():
+            return False
+        sequence = await self.play(value, block.session.box.clock_frequency)
+        held = await asyncio.to_thread(Cutter(sequence.lines).fill, port.max_lines + 1)
+        return held > port.max_lines
 
     @override
     async def on_prepare(self, value: PrepareT) -> None:

@@ -63,7 +63,7 @@ class TurnCutter:
         if at is None:
             reason = (
                 f"none of them ends with outputs low for more than {self._hand_over} ticks, which"
-                f" is what it takes until the other sequencer goes on"
+                f" is what it takes until the other sequencer goes on: give frames more dead time"
             )
             lines = f"lines {first} to {first + len(chunk) - 1}"
             raise FieldValueError(self._target, lines, reason)
