@@ -66,8 +66,8 @@ def differing(frames: int) -> list[tuple[int, float, float]]:
     return [(1, 9e-3 + 8e-9 * (k % 2), 1e-3) for k in range(frames)]
 
 
-def by_turns(panda: Any, **options: Any) -> TimeResolvedFlyableLogic:
-    return TimeResolvedFlyableLogic(panda.seq[1], turns=WIRING, **{"loads": LOADS} | options)
+def by_turns(panda: Any, loads: Loads = LOADS) -> TimeResolvedFlyableLogic:
+    return TimeResolvedFlyableLogic(panda.seq[1], turns=WIRING, loads=loads)
 
 
 async def test_rows_are_spaced_to_the_tick_over_every_hand_over(panda, fly):
