@@ -156,7 +156,8 @@ class Watch:
         try:
             await self._look_on()
         except CaptureError as failure:
-            if failure is not self._capture.error:
+            # Who still waits for an acquisition that was given up must not fail the next one
+            if failure is not self._capture.error and self._phase() is not Phase.STOPPED:
                 self._capture.fail(failure)
             raise
 

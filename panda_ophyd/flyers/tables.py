@@ -59,9 +59,10 @@ class SequenceFlyableLogic(PandaFlyableLogic[PrepareT, None]):
         return Sequencer(self.seq, self.patience, self._drive())
 
     def _drive(self) -> Drive:
+        loads = getattr(self, "loads", None) or Loads()  # which a subclass may not have set
         if self.turns is None:
-            return OneSequencer(self.seq, self.loads)
-        return TwoByTurns(self.seq, self.turns, self.loads)
+            return OneSequencer(self.seq, loads)
+        return TwoByTurns(self.seq, self.turns, loads)
 
     @abstractmethod
     async def play(self, value: PrepareT, clock: float) -> Sequence:
