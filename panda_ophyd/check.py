@@ -136,6 +136,8 @@ def _weighed(evidence: Evidence) -> tuple[State, Verdict | None, list[str]]:
         words = f"{evidence.hand.value}: it was never closed{who}"
         state = State.BAD if evidence.hand is Hand.DIED else State.UNKNOWN
         return state, verdict, [words, *problems]
+    if evidence.lacking and not problems:  # nothing is known to be wrong, nor to be right
+        return State.UNKNOWN, verdict, [evidence.lacking]
     return (State.BAD if problems else State.GOOD), verdict, problems
 
 
