@@ -218,15 +218,16 @@ async def ready(panda: Any, tmp_path, name: str) -> Any:
 
 async def test_the_verdict_on_a_file_that_is_open_counts_the_rows_it_has(panda, tmp_path, until):
     children = await ready(panda, tmp_path, "rows.h5")
-    assert panda.verdict is None
+    assert children.verdict is None
     await children.data.capture.set(True)
     await children.pcap.arm.set(True)
     for level in (1, 0) * 5:
         await children.bits.a.set(level)
-    await until(lambda: panda.verdict.rows == 5)
-    (record,) = panda.verdict.acquisitions
+    await until(lambda: children.verdict.rows == 5)
+    verdict: Any = panda.verdict
+    (record,) = verdict.acquisitions
     assert (record.rows, record.received, record.sent) == (5, 5, None)
-    assert panda.verdict.suspect_row == -1
+    assert verdict.suspect_row == -1
     said = await children.data.verdict.get_value()
     assert said == "NOT complete: 5 rows of 1 acquisition; no END came after 5 samples"
     await children.pcap.arm.set(False)

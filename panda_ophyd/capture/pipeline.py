@@ -98,9 +98,9 @@ class Capture:
         self.results: tuple[CaptureResult, ...] = ()
         names = dict(names or {})
         check_dataset_names(list(names.values()))
-        self._on_rows = on_rows or (lambda _: None)
-        self._on_received = on_received or (lambda _: None)
-        self._on_failure = on_failure or (lambda _: None)
+        self._on_rows = on_rows
+        self._on_received = on_received
+        self._on_failure = on_failure
         self._bulletin = Bulletin(self._look)
         self._stream = CaptureStream(address)
         self._writer = writer() if writer else Hdf5Writer(options)
@@ -114,9 +114,7 @@ class Capture:
         self._used = False
         self._open = False
         self._closed = False
-        self._owed = 0
-        self._ended = 0
-        self._fetched = 0
+        self._owed = self._ended = self._fetched = 0
         self._shown_rows = self._shown_received = 0
         self._deaf = False  # whom we call has failed
 
@@ -313,10 +311,12 @@ class Capture:
         received, rows = self.received, self.rows
         if received > self._shown_received:
             self._shown_received = received
-            self._on_received(received)
+            if self._on_received:
+                self._on_received(received)
         if rows > self._shown_rows:
             self._shown_rows = rows
-            self._on_rows(rows)
+            if self._on_rows:
+                self._on_rows(rows)
 
     def _failure(self, what: str) -> CaptureError:
         return CaptureError(
@@ -328,7 +328,8 @@ class Capture:
         if self.error is None:
             self.error = failure
             _log.debug("%s failed: %s", self.path, failure)
-            self._on_failure(failure)
+            if self._on_failure:
+                self._on_failure(failure)
         else:
             _log.warning("%s failed again: %s", self.path, failure)
         self._bulletin.announce()
