@@ -49,7 +49,8 @@ class Order:
 
     Attributes:
         arm: arm PCAP; else wait for somebody else to.
-        rows: keep so many, and disarm when they are on disk; None for all that come.
+        rows: keep so many, and disarm when they are on disk; fewer are an error; None for all
+            that come.
         seconds: disarm after so long, None for never.
         waive: names of pre-flight checks not to make.
         stall: how late a row may be, s; None for never.
@@ -192,11 +193,13 @@ class _Acquisition:
         ended: asyncio.Task[Any] = asyncio.create_task(writing.wait_ended())
         stop: asyncio.Task[Any] = asyncio.create_task(self._enough.wait())
         waits = (watching, ended, stop)
+        interrupted = False
         try:
             await asyncio.wait(waits, timeout=order.seconds, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             if not writing.pending:
                 raise
+            interrupted = True
             self._on_interrupt()
         finally:
             done = [task for task in (ended, watching) if task.done()]
@@ -212,6 +215,24 @@ class _Acquisition:
             raise self._nothing(f"no acquisition came within {order.seconds:g} s; --arm starts one")
         else:
             await self._arming.disarm()
+            if order.rows is not None and not interrupted:
+                await self._check_rows(writing, order.rows)
+
+    async def _check_rows(self, writing: Capture, wanted: int) -> None:
+        """Fail a capture that was disarmed before it had the rows that were asked for."""
+        await writing.settled(wanted, timeout=GIVE_UP_TIMEOUT)
+        if writing.rows < wanted and not writing.error:
+            what = f"{writing.rows} rows of the {wanted} that were asked for came"
+            writing.fail(
+                CaptureError(
+                    f"{self._path}: {what} within {self._order.seconds:g} s; allow more time, or"
+                    " ask for fewer",
+                    reason="time is up",
+                    samples_sent=None,
+                    samples_written=writing.rows,
+                    suspect_row=writing.rows,
+                )
+            )
 
     async def _give_up(self, writing: Capture, failure: BaseException) -> None:
         """Leave box and file in order; the failure under way is what the user is told."""

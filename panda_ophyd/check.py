@@ -8,13 +8,13 @@ software without such records wrote can be no better than unknown.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
 from typing_extensions import override
 
-from panda_ophyd.verdict import AcquisitionRecord, Verdict, judge
+from panda_ophyd.verdict import Verdict, judge, so_far
 from panda_ophyd.writers import Evidence, Hand, Maker, Unreadable, examine
 
 MOST_PROBLEMS = 3
@@ -136,6 +136,8 @@ def _weighed(evidence: Evidence) -> tuple[State, Verdict | None, list[str]]:
         words = f"{evidence.hand.value}: it was never closed{who}"
         state = State.BAD if evidence.hand is Hand.DIED else State.UNKNOWN
         return state, verdict, [words, *problems]
+    if evidence.lacking and not problems:  # nothing is known to be wrong, nor to be right
+        return State.UNKNOWN, verdict, [evidence.lacking]
     return (State.BAD if problems else State.GOOD), verdict, problems
 
 
@@ -145,41 +147,49 @@ def _derived(evidence: Evidence) -> tuple[Verdict | None, list[str]]:
     if evidence.acquisitions is None:
         return said, [*_own_words(said, evidence), *evidence.damage]
     closed = evidence.hand is Hand.CLOSED
-    acquisitions = evidence.acquisitions if closed else _unfinished(evidence)
+    rows = min(evidence.lengths.values(), default=0)
+    acquisitions = evidence.acquisitions if closed else so_far(evidence.acquisitions, rows)
     verdict = judge(acquisitions, evidence.lengths)
     problems = [*verdict.problems, *evidence.damage]
     if closed:
         # What went wrong with connection or disk left no trace but in words
-        for words in _own_words(said, evidence):
-            known = any(problem.startswith(words) for problem in problems)
-            problems += [] if known else [words]
+        problems += _own_words(said, evidence, problems)
     return verdict, problems
 
 
-def _unfinished(evidence: Evidence) -> tuple[AcquisitionRecord, ...]:
-    """Return the acquisitions with the rows that the last one has, which nobody has counted."""
-    acquisitions = evidence.acquisitions or ()
-    if not acquisitions or acquisitions[-1].sent is not None:
-        return acquisitions
-    last = acquisitions[-1]
-    rows = max(min(evidence.lengths.values(), default=0) - last.first_row, 0)
-    return (*acquisitions[:-1], replace(last, rows=rows, received=max(rows, last.received)))
-
-
-def _own_words(said: Verdict | None, evidence: Evidence) -> Sequence[str]:
-    """Return what a file says is wrong with it, and where it is not as it says."""
+def _own_words(
+    said: Verdict | None, evidence: Evidence, known: Sequence[str] = ()
+) -> Sequence[str]:
+    """Return what a file says is wrong with it and is not known, and where it is not as it says."""
     if said is None:
         return ["it says nothing about itself"]
     found: list[str] = []
-    if not said.complete:
-        words = "; ".join(said.problems).split("; ") if said.problems else ()
-        found += words or (f"it says itself that it is not complete: {said.end_reason}",)
+    if not said.complete and not said.problems:
+        found.append(f"it says itself that it is not complete: {said.end_reason}")
+    elif not said.complete and (words := _without("; ".join(said.problems), known)):
+        found.append(words)
     found += [
         f"{name} has {rows} rows but {said.rows} were written"
         for name, rows in evidence.lengths.items()
         if rows != said.rows >= 0
     ]
     return found
+
+
+def _without(text: str, known: Sequence[str]) -> str:
+    """Return what a file says is wrong, one line, less what is known.
+
+    Nothing says where one problem ends and the next begins, because each may have the same
+    mark in it: what is left is the one failure that a verdict has in front of what it derives.
+    """
+    marked = f"; {text}; "
+    for problem in known:
+        marked = marked.replace(f"; {problem}; ", "; ", 1)
+    left = marked.removeprefix("; ").removesuffix("; ")
+    # The file has room for so much: the last problem may be cut
+    start, mark, tail = left.rpartition("; ")
+    cut = any(problem.startswith(tail) for problem in known)
+    return start if mark and cut else "" if cut else left
 
 
 def _foreign(evidence: Evidence) -> tuple[State, Verdict | None, list[str]]:

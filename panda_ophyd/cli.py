@@ -10,7 +10,7 @@ import time
 from collections.abc import Coroutine
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
@@ -31,7 +31,7 @@ from panda_ophyd.acquire import STALL_TIMEOUT, Order, acquire
 from panda_ophyd.capture import CaptureResult, FileOptions
 from panda_ophyd.check import State, check_file
 from panda_ophyd.client import PandaAddress, PandaClient
-from panda_ophyd.control import Err, Lines, Ok, Query
+from panda_ophyd.control import Err, Lines, Ok, Query, Reply
 from panda_ophyd.errors import CommandError, PandaError
 from panda_ophyd.fields import BoxInfo
 from panda_ophyd.introspection import introspect
@@ -56,23 +56,35 @@ out = Console(highlight=False, emoji=False)
 err = Console(stderr=True, highlight=False, emoji=False, soft_wrap=True)
 
 
+_Result = TypeVar("_Result")
+
+
 class Failure(Exception):  # noqa: N818
     """Something went wrong that the user can be told in one line."""
 
 
-def run(work: Coroutine[Any, Any, None]) -> None:
-    """Run a command to its end; an error that we expect becomes one line and status 1."""
+def run(work: Coroutine[Any, Any, _Result]) -> _Result:
+    """Run a command to its end; an error that we expect becomes one line and status 1.
+
+    What it returns is printed by the caller, when the event loop has ended: who reads our
+    output may stop at any time (``| head``), which is no error worth a traceback.
+    """
     try:
-        asyncio.run(_terminable(work))
+        return asyncio.run(_terminable(work))
     except (PandaError, Failure, OSError) as exc:
-        err.print(f"[red]panda-ophyd:[/red] {_one_line(exc)}", markup=True)
-        raise typer.Exit(1) from exc
+        _fail(exc)
     except (KeyboardInterrupt, asyncio.CancelledError) as exc:
         err.print("panda-ophyd: interrupted")
         raise typer.Exit(130) from exc
 
 
-async def _terminable(work: Coroutine[Any, Any, None]) -> None:
+def _fail(exc: Exception) -> NoReturn:
+    """Tell of an error in one line, and end with status 1."""
+    err.print(f"[red]panda-ophyd:[/red] {_one_line(exc)}", markup=True)
+    raise typer.Exit(1) from exc
+
+
+async def _terminable(work: Coroutine[Any, Any, _Result]) -> _Result:
     """Take a request to terminate for Ctrl-C: disarm and close before going."""
     task = asyncio.create_task(work)
     loop = asyncio.get_running_loop()
@@ -85,13 +97,14 @@ async def _terminable(work: Coroutine[Any, Any, None]) -> None:
     with contextlib.suppress(NotImplementedError, RuntimeError):  # no signals here
         loop.add_signal_handler(signal.SIGTERM, terminate)
     try:
-        await asyncio.shield(task)
+        result = await asyncio.shield(task)
     except asyncio.CancelledError:
         task.cancel()
         await task
         raise
     if asked.is_set():
         raise asyncio.CancelledError
+    return result
 
 
 def _one_line(exc: BaseException) -> str:
@@ -149,14 +162,13 @@ def _options(
 def info(host: Host) -> None:
     """List the blocks and fields of a PandA."""
 
-    async def work() -> None:
+    async def work() -> tuple[BoxInfo, PandaAddress, float]:
         address = PandaAddress.parse(host)
         async with PandaClient(address) as client:
             begun = time.perf_counter()
-            box = await introspect(client)
-            _describe(box, address, time.perf_counter() - begun)
+            return await introspect(client), address, time.perf_counter() - begun
 
-    run(work())
+    _describe(*run(work()))
 
 
 @app.command()
@@ -166,23 +178,22 @@ def get(
 ) -> None:
     """Print the values of fields, attributes or system commands, a line each."""
 
-    async def work() -> None:
+    async def work() -> list[Reply]:
         async with PandaClient(PandaAddress.parse(host)) as client:
-            replies = await client.request_all([Query(target) for target in targets])
-        failed: list[str] = []
-        for target, reply in zip(targets, replies, strict=True):
-            prefix = f"{target} = " if len(targets) > 1 else ""
-            match reply:
-                case Ok(value):
-                    print(f"{prefix}{value or ''}")  # noqa: T201
-                case Lines(lines):
-                    print("\n".join([*([prefix.strip()] if prefix else []), *lines]))  # noqa: T201
-                case Err(message):
-                    failed.append(str(CommandError(f"{target}?", message)))
-        if failed:
-            raise Failure("; ".join(failed))
+            return await client.request_all([Query(target) for target in targets])
 
-    run(work())
+    failed: list[str] = []
+    for target, reply in zip(targets, run(work()), strict=True):
+        prefix = f"{target} = " if len(targets) > 1 else ""
+        match reply:
+            case Ok(value):
+                print(f"{prefix}{value or ''}")  # noqa: T201
+            case Lines(lines):
+                print("\n".join([*([prefix.strip()] if prefix else []), *lines]))  # noqa: T201
+            case Err(message):
+                failed.append(str(CommandError(f"{target}?", message)))
+    if failed:
+        _fail(Failure("; ".join(failed)))
 
 
 @app.command(context_settings={"ignore_unknown_options": True})  # a value may be -1
@@ -290,7 +301,7 @@ def capture(
 ) -> None:
     """Write one acquisition to an HDF5 file. Ctrl-C disarms and keeps what was captured."""
 
-    async def work() -> None:
+    async def work() -> CaptureResult:
         address = PandaAddress.parse(host)
         late = timeout if timeout is not None else STALL_TIMEOUT if seconds is None else 0.0
         order = Order(
@@ -302,6 +313,8 @@ def capture(
             options=FileOptions(bits=bits, plain=plain, raw=raw, compression=compression),
         )
         replaced = overwrite and path.exists()
+        if replaced and not path.is_file():
+            raise Failure(f"{path}: it is no file, so it is not replaced")
         # The old file goes when the new one is whole, not before.
         target = path.with_name(f"{path.stem}.{time.time_ns()}{path.suffix}") if replaced else path
         try:
@@ -312,13 +325,14 @@ def capture(
                 err.print(f"{path} is as it was; what was captured is in {target}")
             raise
         target.replace(path)
-        out.print(
-            f"{path}: {result.rows} rows, ended {result.reason}, "
-            f"{result.rate:.0f} rows/s, {result.bytes / 1e6:.3f} MB",
-            soft_wrap=True,
-        )
+        return result
 
-    run(work())
+    result = run(work())
+    out.print(
+        f"{path}: {result.rows} rows, ended {result.reason}, "
+        f"{result.rate:.0f} rows/s, {result.bytes / 1e6:.3f} MB",
+        soft_wrap=True,
+    )
 
 
 @app.command()

@@ -7,6 +7,7 @@ behind them stands one `Capture`. Source: flyscan.md 4.3 to 4.6.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ophyd_async.fastcs.panda import PandaCaptureMode
 from typing_extensions import override
 
 from panda_ophyd.capture import (
+    DRAIN_TIMEOUT,
     Arming,
     Capture,
     FileOptions,
@@ -49,6 +51,10 @@ logger = logging.getLogger(__name__)
 SOONEST_FLUSH = 0.1
 """Seconds between flushes when 0 is asked for: the server hands rows over every 0.1 s at most
 (protocol.md 8.6), so flushing more often writes nothing more."""
+
+AWAY_TIMEOUT = 3.0
+"""Seconds for which nothing may come of END when the link to the box is lost: the data
+connection may live on, and a network that drops packets takes that long at worst."""
 
 SET_BY_FLYERS = ("too-close", "link", "disk-speed")
 """Pre-flight checks whose outcome changes when a flyer writes its table."""
@@ -161,7 +167,7 @@ class DataBlockState(DataSignals):
             flush_period=self.flush_period.value or SOONEST_FLUSH,
             limit=first_n,
             on_rows=self._flushed,
-            on_received=self.show_received,
+            on_received=self._received,
             on_failure=self.failed,
             options=options,
             meanings=Meanings.of(self._session.box),
@@ -171,9 +177,10 @@ class DataBlockState(DataSignals):
             await capture.open()
             # One more than before: it is this box's data port that we are connected to.
             await readers_counted(self._session.client, before + 1)
-        except PandaError as exc:
-            self.status.show(str(exc))
-            await capture.close()
+        except BaseException as exc:  # also where somebody does not wait any longer
+            self.status.show(str(exc) or "Opening the file was given up")
+            with contextlib.suppress(PandaError):
+                await capture.close()
             raise
         self.live.begin(capture, names)
         self._last_rows = last_rows
@@ -191,6 +198,11 @@ class DataBlockState(DataSignals):
             reason = "with capture_mode LAST_N it says how many rows to keep"
             raise FieldValueError(f"{self._source}.NUM_CAPTURE", number, reason)
         return None, number
+
+    def _received(self, rows: int) -> None:
+        if self.flight is not None:
+            self.flight.look()
+        self.show_received(rows)
 
     def _flushed(self, rows: int) -> None:
         self.num_captured.show(rows)
@@ -266,9 +278,7 @@ class DataBlockState(DataSignals):
         directory = Path(self.hdf_directory.value)
         setup = await self.soundings.setup(directory, self.expected, final=final)
         # As late as can be: flyers write their tables until now
-        if (
-            not final and not self.flight.armed
-        ):  # as late as can be: flyers write their tables until now
+        if not final and not self.flight.armed:
             self.flight.capture.describe(await self._session.snapshot())
         self.soundings.check(str(self._session.address), setup, waived)
 
@@ -316,7 +326,8 @@ class DataBlockState(DataSignals):
             return
         flight.phase = Phase.STOPPED
         try:
-            await flight.capture.close()
+            timeout = DRAIN_TIMEOUT if self._session.lost is None else AWAY_TIMEOUT
+            await flight.capture.close(timeout=timeout)
         except PandaError as exc:
             self.capturing.show(False)
             self.failed(exc)
@@ -348,7 +359,18 @@ class DataBlockState(DataSignals):
         """Show what can be said by now of the file that is open."""
         if self.flight is not None:
             self.judged = self.flight.capture.verdict
-            self.verdict.show(str(self.judged))
+            if str(self.judged) != self.verdict.value:
+                self.verdict.show(str(self.judged))
+
+    @override
+    async def _verdict_now(self) -> str:
+        self._judge()
+        return self.verdict.value
+
+    def judged_now(self) -> Verdict | None:
+        """Return the verdict by now on the file that is open, or on the last one."""
+        self._judge()
+        return self.judged
 
     async def raise_failure(self) -> None:
         """Wait until the capture has failed, for ever if it does not, and raise why."""

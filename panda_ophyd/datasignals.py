@@ -5,6 +5,7 @@ What they do together is `panda_ophyd.datablock`'s. Source: flyscan.md 4.3 to 4.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -158,7 +159,13 @@ class DataSignals:
         self.num_received = self._read_only("num_received", int, 0, "Rows received from the PandA")
         self.documented = self._read_only("num_captured", int, 0, "Rows that documents may name")
         self.status = self._read_only("status", str, "OK", "How the capture is doing")
-        self.verdict = self._read_only("verdict", str, "", "What became of the last capture")
+        self.verdict = self._read_only(
+            "verdict",
+            str,
+            "",
+            "What can be said of the present or last capture",
+            on_get=self._verdict_now,
+        )
         self.datasets = SoftChannel(
             f"{source}.DATASETS",
             ChannelInfo(
@@ -201,6 +208,9 @@ class DataSignals:
     async def _datasets_now(self) -> dict[str, list[str]]:
         raise NotImplementedError
 
+    async def _verdict_now(self) -> str:
+        raise NotImplementedError
+
     def show_received(self, rows: int) -> None:
         """Show how many rows have come."""
         self.num_received.show(rows)
@@ -236,23 +246,32 @@ class DataSignals:
             on_put=on_put,
         )
 
-    def _read_only(self, name: str, kind: type, initial: Any, description: str) -> SoftChannel[Any]:
+    def _read_only(
+        self,
+        name: str,
+        kind: type,
+        initial: Any,
+        description: str,
+        *,
+        on_get: Callable[[], Awaitable[Any]] | None = None,
+    ) -> SoftChannel[Any]:
         return SoftChannel(
             f"{self._source}.{name.upper()}",
             ChannelInfo(kind=kind, description=description),
             initial,
+            on_get=on_get,
             writable=False,
         )
 
     async def _put_directory(self, value: Any) -> str:
-        directory = Path(str(value))
+        directory = Path(_nameable(f"{self._source}.HDF_DIRECTORY", value))
         self.directory_exists.show(False)
         make_directory(directory, self.create_directory.value)
         self.directory_exists.show(is_writable_directory(directory))
         return str(value)
 
     async def _put_file_name(self, value: Any) -> str:
-        name = str(value)
+        name = _nameable(f"{self._source}.HDF_FILE_NAME", value)
         if "/" in name:
             raise FieldValueError(
                 f"{self._source}.HDF_FILE_NAME", value, "it names a directory too"
@@ -272,6 +291,18 @@ class DataSignals:
 
     async def _put_waive(self, value: Any) -> str:
         return " ".join(sorted(waivers(str(value), f"{self._source}.WAIVE")))
+
+
+def _nameable(target: str, value: Any) -> str:
+    """Return the text of a path, refused if nothing on a disk can have such a name."""
+    text = str(value)
+    try:
+        name = os.fsencode(text)
+    except UnicodeEncodeError as failure:
+        raise FieldValueError(target, value, "it cannot be the name of a file") from failure
+    if b"\0" in name:
+        raise FieldValueError(target, value, "no name of a file has NUL in it")
+    return text
 
 
 def _truth(source: str, name: str) -> Callable[[Any], Awaitable[bool]]:

@@ -228,7 +228,7 @@ class HDFPanda(UpstreamHDFPanda):
     def verdict(self) -> Verdict | None:
         """What can be said of the present or last file; None if there was none yet."""
         state = self._state
-        return None if state is None else state.judged
+        return None if state is None else state.judged_now()
 
     async def disconnect(self) -> None:
         """Close both connections; the device can be connected again."""

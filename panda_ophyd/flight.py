@@ -109,17 +109,27 @@ class Flight:
                 return  # told by the capture itself
             self._arming.over()
             self._on_end()
-            if self._arms and number > self._arms:
-                capture.fail(
-                    CaptureError(
-                        f"{capture.path}: somebody else has armed PCAP: rows from row"
-                        f" {result.first_row} on are of an acquisition that is not ours",
-                        reason="armed by somebody else",
-                        samples_sent=result.samples_sent,
-                        samples_written=capture.rows,
-                        suspect_row=result.first_row,
-                    )
-                )
+            if self._arms and number > self._arms and not capture.error:
+                self._refuse(result.first_row, result.samples_sent)
+
+    def look(self) -> None:
+        """Note that rows have come, and refuse those of an acquisition that is not ours."""
+        capture = self.capture
+        # Before ARM was answered its rows may be here
+        if 0 < self._arms < capture.begun and not self._arming.is_busy and not capture.error:
+            self._refuse(capture.first_row, None)
+
+    def _refuse(self, first_row: int, sent: int | None) -> None:
+        self.capture.fail(
+            CaptureError(
+                f"{self.capture.path}: somebody else has armed PCAP: rows from row {first_row} on"
+                " are of an acquisition that is not ours",
+                reason="armed by somebody else",
+                samples_sent=sent,
+                samples_written=self.capture.rows,
+                suspect_row=first_row,
+            )
+        )
 
     def watch(
         self, where: str, wanted: int | None, patience: float | None, describe: Describe

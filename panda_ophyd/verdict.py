@@ -12,7 +12,7 @@ Source: protocol.md 8.7, 8.8.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from typing_extensions import override
@@ -195,6 +195,20 @@ def judge(
         acquisitions=tuple(acquisitions),
         problems=tuple(problems),
     )
+
+
+def so_far(acquisitions: Sequence[AcquisitionRecord], rows: int) -> tuple[AcquisitionRecord, ...]:
+    """Return the acquisitions with the rows the last one has, if nobody has counted them yet.
+
+    Args:
+        acquisitions: in the order of their rows; the last may be under way.
+        rows: in every dataset.
+    """
+    if not acquisitions or acquisitions[-1].sent is not None:
+        return tuple(acquisitions)
+    last = acquisitions[-1]
+    rows = max(rows - last.first_row, 0)
+    return (*acquisitions[:-1], replace(last, rows=rows, received=max(rows, last.received)))
 
 
 def _reason(

@@ -15,6 +15,7 @@ from panda_ophyd import acquire as acquiring
 from panda_ophyd.acquire import Order, Progress, acquire
 from panda_ophyd.capture import pcap_state
 from panda_ophyd.capture import watch as watching
+from panda_ophyd.check import State, check_file
 from panda_ophyd.cli import app
 from panda_ophyd.client import PandaAddress
 from panda_ophyd.errors import PreflightError, StallError
@@ -62,6 +63,20 @@ async def test_fewer_rows_than_asked_for_is_an_error(simulator, address, tmp_pat
     with h5py.File(tmp_path / "a.h5") as file:
         assert not file.attrs["complete"]
     assert length(tmp_path / "a.h5") == 50
+
+
+async def test_fewer_rows_than_asked_for_when_time_is_up_is_an_error(address, tmp_path):
+    path = tmp_path / "a.h5"
+    order = Order(arm=True, rows=1_000_000, seconds=0.3)
+    with pytest.raises(CaptureError, match=r"rows of the 1000000 .* within 0\.3 s") as caught:
+        await acquire(address, path, order)
+    assert caught.value.suspect_row == length(path) > 0
+    report = check_file(path)
+    assert report.state is State.BAD
+    (problem,) = report.problems
+    assert "within 0.3 s; allow more time, or ask for fewer" in problem
+    async with PandaClient(address) as client:
+        assert (await pcap_state(client)).completion == "Disarmed"
 
 
 async def test_what_cannot_go_well_is_not_begun(address, tmp_path):

@@ -127,6 +127,29 @@ def test_what_went_wrong_with_the_disk_is_known_from_its_words_only(path):
     assert report.problems == ("no room",)
 
 
+@pytest.mark.parametrize(
+    "failure", ["no room; make some", "ended; those from row 3; take them again"]
+)
+def test_words_of_a_failure_stay_together(path, failure):
+    bad = replace(GOOD, sent=12, missed=2)
+    report = check_file(written(path, bad, failure=failure))
+    known = ("2 samples missed before it", "12 samples sent but 10 received")
+    assert set(report.problems) == {failure, *known}
+    assert len(report.problems) == 3
+
+
+def test_words_that_were_cut_in_the_file_are_known_again(path):
+    records = [
+        AcquisitionRecord(first_row=n, rows=1, received=1, sent=1, end_reason="Data overrun")
+        for n in range(10)
+    ]
+    words = [f"acquisition {n}: ended with 'Data overrun'" for n in range(1, 11)]
+    report = check_file(written(path, *records, failure="no room; make " + "some " * 20))
+    with h5py.File(path) as file:
+        assert not file.attrs["problem"].decode().endswith("overrun'")
+    assert report.problems == (*words, "no room; make " + "some " * 20)
+
+
 def test_a_dataset_that_is_short_is_found(path):
     written(path)
     with h5py.File(path, "r+") as file:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import h5py
@@ -107,6 +110,33 @@ def test_two_boxes_taken_for_one_are_refused(simulated, tmp_path):
         result = run.invoke(app, ["capture", mixed, str(tmp_path / "f.h5"), "--arm"])
     assert result.exit_code == 1
     assert "same PandA" in result.stderr
+
+
+def test_what_is_no_file_is_not_replaced(simulated, tmp_path):
+    run.invoke(app, ["put", simulated.address, "COUNTER1.OUT.CAPTURE", "Value"])
+    place = tmp_path / "place"
+    place.mkdir()
+    order = ["capture", simulated.address, str(place), "--arm", "--rows", "3", "--overwrite"]
+    result = run.invoke(app, order)
+    assert result.exit_code == 1
+    assert "place: it is no file" in " ".join(result.stderr.split())
+    assert list(tmp_path.iterdir()) == [place]
+
+
+@pytest.mark.parametrize("command", [["info"], ["get", "*CAPTURE.*", "PULSE1.DELAY"]])
+def test_who_stops_reading_is_no_error_to_report(simulated, command):
+    read, write = os.pipe()
+    os.close(read)
+    name, *rest = command
+    arguments = [sys.executable, "-m", "panda_ophyd", name, simulated.address, *rest]
+    try:
+        ended = subprocess.run(  # noqa: S603
+            arguments, stdout=write, stderr=subprocess.PIPE, text=True, check=False, timeout=30
+        )
+    finally:
+        os.close(write)
+    assert ended.returncode == 1
+    assert ended.stderr == ""
 
 
 def test_a_negative_value_is_no_option(simulated):

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import h5py
 import pytest
 from ophyd_async.fastcs.panda import PandaCaptureMode
 
-from panda_ophyd import FieldValueError, WriterError
+from panda_ophyd import (
+    Capture,
+    CaptureError,
+    FieldValueError,
+    PandaConnectionError,
+    WriterError,
+    datablock,
+)
 from panda_ophyd.destination import dataset_names, make_directory
 
 
@@ -196,3 +204,95 @@ async def test_a_capture_without_a_row_is_warned_of(panda, tmp_path, caplog):
     await panda.data.capture.set(False)
     assert "not a single row came" in await panda.data.status.get_value()
     assert "empty.h5: not a single row came: nothing triggered PCAP" in caplog.text
+
+
+async def ready(panda: Any, tmp_path, name: str) -> Any:
+    """Have PCAP triggered by hand, and the name of a file set."""
+    await panda.data.hdf_directory.set(str(tmp_path))
+    await panda.data.hdf_file_name.set(name)
+    await panda.pcap.enable.set("ONE")
+    await panda.pcap.trig.set("BITS.OUTA")
+    await panda.pcap.ts_trig_capture.set("Value")
+    return panda
+
+
+async def test_the_verdict_on_a_file_that_is_open_counts_the_rows_it_has(panda, tmp_path, until):
+    children = await ready(panda, tmp_path, "rows.h5")
+    assert children.verdict is None
+    await children.data.capture.set(True)
+    await children.pcap.arm.set(True)
+    for level in (1, 0) * 5:
+        await children.bits.a.set(level)
+    await until(lambda: children.verdict.rows == 5)
+    verdict: Any = panda.verdict
+    (record,) = verdict.acquisitions
+    assert (record.rows, record.received, record.sent) == (5, 5, None)
+    assert verdict.suspect_row == -1
+    said = await children.data.verdict.get_value()
+    assert said == "NOT complete: 5 rows of 1 acquisition; no END came after 5 samples"
+    await children.pcap.arm.set(False)
+    said = await children.data.verdict.get_value()
+    assert said == "complete: 5 rows of 1 acquisition, ended Disarmed"
+    await children.data.capture.set(False)
+    assert await children.data.verdict.get_value() == said
+
+
+@pytest.mark.parametrize("signal", ["hdf_file_name", "hdf_directory"])
+@pytest.mark.parametrize("name", ["a\0b", "\ud800"])
+async def test_a_name_that_no_file_can_have_is_refused(panda, signal, name):
+    with pytest.raises(FieldValueError, match=signal.upper()):
+        await getattr(panda.data, signal).set(name)
+
+
+async def test_a_dataset_name_that_no_file_can_hold_is_refused_before_arming(panda, tmp_path):
+    children = await ready(panda, tmp_path, "names.h5")
+    await children.pcap.ts_trig_dataset.set("\ud800")
+    with pytest.raises(FieldValueError, match=r"dataset name.*surrogates not allowed"):
+        await children.data.capture.set(True)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("step", ["open", "readers_counted"])
+async def test_opening_that_is_given_up_leaves_nothing_behind(
+    panda, simulator, tmp_path, monkeypatch, until, step
+):
+    children = await ready(panda, tmp_path, "rows.h5")
+    reached, gate = asyncio.Event(), asyncio.Event()
+    original = getattr(Capture, step, None) or getattr(datablock, step)
+
+    async def held(*args: Any, **kwargs: Any) -> None:
+        await original(*args, **kwargs)
+        reached.set()
+        await gate.wait()
+
+    monkeypatch.setattr(Capture if step == "open" else datablock, step, held)
+    opening = asyncio.create_task(children._panda_connector.data.capturing.put(True))
+    await reached.wait()
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    monkeypatch.undo()
+    await until(lambda: simulator._server.command("*PCAP.STATUS?").startswith("OK =Idle 0"))
+    await until(lambda: not list(tmp_path.iterdir()))
+    await children.data.capture.set(True)  # the name is free
+    await children.data.capture.set(False)
+
+
+async def test_a_box_that_is_away_is_not_waited_for_as_long_as_one_that_answers(
+    panda, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(datablock, "AWAY_TIMEOUT", 0.2)
+    children = await ready(panda, tmp_path, "rows.h5")
+    await children.data.capture.set(True)
+    await children.pcap.arm.set(True)
+    await children.bits.a.set(1)
+    monkeypatch.setattr(datablock, "disarm_afresh", stays_away)
+    session = panda._panda_connector.session
+    session._fail(PandaConnectionError("the cable is pulled"))
+    # not the eight seconds that END may take when it is known to come
+    with pytest.raises(CaptureError, match=r"END did not come.* 0\.2 s"):
+        await panda._panda_connector.data.close()
+
+
+async def stays_away(*_: object) -> str:
+    return "PCAP may still be armed"

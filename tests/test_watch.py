@@ -121,6 +121,19 @@ async def test_an_acquisition_of_somebody_else_in_our_file_is_an_error(simulator
     assert "somebody else" in await armed.data.verdict.get_value()
 
 
+async def test_rows_of_somebody_elses_acquisition_are_told_of_at_once(simulator, armed):
+    done = await flying(armed, 10, exposure_timeout=60)
+    await rows(armed, 3)
+    await armed.pcap.arm.set(False)
+    await others_command(simulator, "*PCAP.ARM=")
+    await rows(armed, 1)
+    with pytest.raises(CaptureError, match=r"somebody else has armed PCAP: rows from row 3 on"):
+        await asyncio.wait_for(done, 5)
+    assert simulator._server.command("*PCAP.COMPLETION?") == "OK =Busy\n"  # no END has come
+    assert armed.verdict.acquisitions[-1].first_row == 3
+    await others_command(simulator, "*PCAP.DISARM=")
+
+
 @pytest.mark.parametrize("waiting", [True, False])
 async def test_a_row_lost_on_the_way_is_told_before_unstage(simulator, armed, monkeypatch, waiting):
     monkeypatch.setattr(watching, "LOST_AFTER", 0.8)

@@ -95,6 +95,11 @@ class Arming:
         """Whether the box may run an acquisition of ours."""
         return self.state in MAYBE_ARMED
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether it is being armed or disarmed, so that what is known is about to change."""
+        return self._turn.locked()
+
     async def arm(
         self,
         *,

@@ -38,7 +38,7 @@ from panda_ophyd.capture.store import Store
 from panda_ophyd.client import CaptureStream, PandaAddress
 from panda_ophyd.errors import CaptureError, WriterError
 from panda_ophyd.snapshot import Snapshot
-from panda_ophyd.verdict import Verdict, judge
+from panda_ophyd.verdict import Verdict, judge, so_far
 from panda_ophyd.writers import Dataset, FileOptions, Hdf5Writer, Writer, check_dataset_names
 
 FLUSH_PERIOD = 0.1
@@ -114,9 +114,7 @@ class Capture:
         self._used = False
         self._open = False
         self._closed = False
-        self._owed = 0
-        self._ended = 0
-        self._fetched = 0
+        self._owed = self._ended = self._fetched = 0
         self._shown_rows = self._shown_received = 0
         self._deaf = False  # whom we call has failed
 
@@ -162,16 +160,21 @@ class Capture:
     @property
     def verdict(self) -> Verdict:
         """What can be said of the file by now; final after `close`."""
-        lengths = {dataset.name: self.rows for dataset in self.datasets}
-        if self.error is None:
-            return judge(self._store.records, lengths)
-        short = self.error.reason if isinstance(self.error, CaptureError) else None
-        return judge(self._store.records, lengths, str(self.error), reason=short)
+        records, rows, error = self._store.records, self.rows, self.error
+        short = error.reason if isinstance(error, CaptureError) else None
+        failure = None if error is None else str(error).removeprefix(f"{self.path}: ")
+        lengths = {dataset.name: rows for dataset in self.datasets}
+        return judge(so_far(records, rows), lengths, failure, reason=short)
 
     @property
     def pending(self) -> bool:
         """Whether an acquisition is under way, or was armed and has not begun here yet."""
         return self._reader.begun > self._ended or self._owed > 0
+
+    @property
+    def begun(self) -> int:
+        """How many acquisitions have begun in the file."""
+        return self._store.begun
 
     @property
     def first_row(self) -> int:
@@ -185,10 +188,6 @@ class Capture:
         Closing then waits for them, however early it is called.
         """
         self._owed += 1
-
-    def fail(self, failure: Exception) -> None:
-        """Count the capture as failed, for a reason that is known elsewhere; rows are kept."""
-        self._fail(failure)
 
     async def settled(self, received: int, *, timeout: float) -> None:
         """Return when so many rows came, or no more will, and all are flushed; or after so long."""
@@ -297,7 +296,7 @@ class Capture:
             self._tell()
         except Exception as failure:  # noqa: BLE001  raised by wait_ended() and close()
             self._deaf = True
-            self._fail(failure)
+            self.fail(failure)
             self._reader.stop()
         for _ in range(0 if self._deaf else known):
             outcome = self._store.outcomes.popleft()
@@ -306,7 +305,7 @@ class Capture:
                 self._owed = max(self._owed - 1, 0)
                 self.results += (outcome,)
             else:
-                self._fail(outcome)
+                self.fail(outcome)
 
     def _tell(self) -> None:
         received, rows = self.received, self.rows
@@ -324,7 +323,8 @@ class Capture:
             f"{self.path}: {what}", reason=what, samples_sent=None, samples_written=self.rows
         )
 
-    def _fail(self, failure: Exception) -> None:
+    def fail(self, failure: Exception) -> None:
+        """Count the capture as failed, for a reason known here or elsewhere; rows are kept."""
         if self.error is None:
             self.error = failure
             _log.debug("%s failed: %s", self.path, failure)
@@ -348,7 +348,7 @@ class Capture:
             if await self._stored():
                 owing = self._store.begun > self._ended or self._owed > 0
                 if owing and not self.error and given_up:
-                    self._fail(self._failure(given_up))
+                    self.fail(self._failure(given_up))
                 await self._close_file()
         elif not self._closed:
             self._store.abandon()
@@ -380,7 +380,7 @@ class Capture:
         self._look()
         if done.done():
             return True
-        self._fail(
+        self.fail(
             WriterError(
                 self.path,
                 f"the disk has taken nothing for {DISK_TIMEOUT:g} s; {self.in_flight} bytes of"
@@ -394,6 +394,6 @@ class Capture:
         try:
             await self._store.close(self.verdict)
         except Exception as failure:  # noqa: BLE001  close() raises it to whoever waits
-            self._fail(failure)
+            self.fail(failure)
         if not self.datasets:  # nothing ever came, so the name is free again
             await asyncio.to_thread(self.path.unlink, missing_ok=True)

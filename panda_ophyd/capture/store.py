@@ -78,6 +78,7 @@ class Store:
         self._over = False
         self._brought = self._done = 0
         self._refusing = False
+        self._is_made = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="panda-writer")
 
     # For the event loop
@@ -93,7 +94,7 @@ class Store:
         Raises:
             WriterError: it cannot be made.
         """
-        await self._on_thread(self._writer.create, self._path)
+        await self._on_thread(self._create)
 
     async def done(self) -> None:
         """Return when every job that was brought is done."""
@@ -111,8 +112,8 @@ class Store:
             self._thread.shutdown(wait=False)
 
     def abandon(self) -> None:
-        """Close the file without waiting for it; nothing was written yet."""
-        self._thread.submit(self._writer.close)
+        """Close the file without waiting for it; one that nothing was written to goes."""
+        self._thread.submit(self._leave)
         self._thread.shutdown(wait=False)
 
     def refuse(self) -> None:
@@ -160,6 +161,17 @@ class Store:
         self._thread.submit(self._cut, sent, failure)
 
     # On the thread
+
+    def _create(self) -> None:
+        self._writer.create(self._path)
+        self._is_made = True
+
+    def _leave(self) -> None:
+        try:
+            self._writer.close()
+        finally:
+            if self._is_made and not self.datasets:  # also by who did not wait for it
+                self._path.unlink(missing_ok=True)
 
     def _bring(self, job: Callable[_P, object], *args: _P.args, **kwargs: _P.kwargs) -> None:
         self._brought += 1

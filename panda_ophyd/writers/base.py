@@ -245,7 +245,8 @@ def check_dataset_names(names: Collection[str]) -> None:
     """Refuse names a file cannot hold.
 
     Raises:
-        FieldValueError: a name is empty, ``.`` or ``..``, has a ``/`` or NUL in it, or comes twice.
+        FieldValueError: a name is empty, ``.`` or ``..``, has a ``/`` or NUL in it, is no
+            text that can be written, or comes twice.
     """
     seen: set[str] = set()
     for name in names:
@@ -253,6 +254,12 @@ def check_dataset_names(names: Collection[str]) -> None:
             raise FieldValueError(
                 "dataset name", name, "it must not be empty, '.' or '..', nor hold '/' or NUL"
             )
+        try:
+            name.encode()
+        except UnicodeEncodeError as failure:
+            raise FieldValueError(
+                "dataset name", name, f"{failure.reason} in UTF-8, in which files have their names"
+            ) from failure
         if name in seen:
             raise FieldValueError("dataset name", name, "two captured fields have it; rename one")
         seen.add(name)

@@ -38,6 +38,7 @@ class Evidence:
         acquisitions: its table of them, None if it has none.
         lengths: rows by dataset at its root.
         damage: what could not be read, or was never written; one line each.
+        lacking: what this installation needs to read it all, empty if it has it.
     """
 
     maker: Maker
@@ -47,6 +48,7 @@ class Evidence:
     acquisitions: tuple[AcquisitionRecord, ...] | None = None
     lengths: Mapping[str, int] = field(default_factory=dict[str, int])
     damage: tuple[str, ...] = ()
+    lacking: str = ""
 
 
 class Unreadable(Exception):  # noqa: N818

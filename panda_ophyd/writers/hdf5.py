@@ -119,6 +119,8 @@ class Hdf5Writer(Writer):
         except OSError as failure:
             advice = _ADVICE.get(type(failure), f"{failure.strerror}; choose another place")
             raise WriterError(path, advice) from failure
+        except ValueError as failure:  # NUL, or half of a character
+            raise WriterError(path, f"no file can have that name: {failure}") from failure
         self._path = path
         self._close_leftovers()
         try:

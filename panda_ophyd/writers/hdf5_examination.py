@@ -23,6 +23,7 @@ from panda_ophyd.rowtime import NO_TIME
 from panda_ophyd.verdict import AcquisitionRecord, Verdict
 from panda_ophyd.writers.evidence import Evidence, Hand, Maker, Unreadable
 from panda_ophyd.writers.hdf5_acquisitions import ACQUISITIONS, read_acquisitions
+from panda_ophyd.writers.hdf5_compression import missing_filter
 from panda_ophyd.writers.signature import ProcessSignature
 
 CREATOR = "panda-ophyd"
@@ -100,12 +101,16 @@ def _examined(file: h5py.File, *, open_flag: bool, thorough: bool) -> Evidence:
     acquisitions = _acquisitions(file)
     lengths: dict[str, int] = {}
     damage: list[str] = []
+    lacking = ""
     for name, dataset in datasets.items():
         if not dataset.shape:
             continue
         lengths[name] = dataset.shape[0]
+        codec = missing_filter(dataset) if thorough else ""
+        if codec:
+            lacking = f"{name} is compressed with {codec}, which is not here: install hdf5plugin"
         if hand is not Hand.WRITING:
-            damage += _damage(name, dataset, thorough=thorough)
+            damage += _damage(name, dataset, thorough=thorough and not codec)
     return Evidence(
         maker=maker,
         hand=hand,
@@ -114,6 +119,7 @@ def _examined(file: h5py.File, *, open_flag: bool, thorough: bool) -> Evidence:
         acquisitions=acquisitions,
         lengths=lengths,
         damage=tuple(damage),
+        lacking=lacking,
     )
 
 

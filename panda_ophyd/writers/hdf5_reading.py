@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from panda_ophyd.columns import standard_deviation
+from panda_ophyd.writers.hdf5_compression import missing_filter
 
 _WORD = np.uint64(32)
 _LOW = np.uint64(0xFFFFFFFF)
@@ -25,11 +26,17 @@ def read_columns(path: Path | str) -> dict[str, NDArray[Any]]:
         beside them for its own use is left out.
 
     Raises:
-        OSError: it is no HDF5 file, or cannot be opened.
+        OSError: it is no HDF5 file, or cannot be opened, or is compressed with what is not here.
         KeyError: it lacks a dataset that another one refers to.
     """
     with h5py.File(path, swmr=True) as file:
         datasets = {name: item for name, item in file.items() if isinstance(item, h5py.Dataset)}
+        for name, item in datasets.items():
+            if codec := missing_filter(item):
+                raise OSError(
+                    f"{path}: {name} is compressed with {codec}, which is not here: install"
+                    " hdf5plugin"
+                )
         rows = min((len(item) for item in datasets.values() if item.shape), default=0)
         stored = {name: item[:rows] for name, item in datasets.items() if item.shape}
         meanings = {name: dict(datasets[name].attrs.items()) for name in stored}

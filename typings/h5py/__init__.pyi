@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 h5a: Any
+h5d: Any
 h5g: Any
+h5p: Any
 h5s: Any
 h5t: Any
+h5z: Any
 
 class AttributeManager:
     def __getitem__(self, name: str) -> Any: ...
@@ -43,6 +46,7 @@ class Group:
     name: str
     def __init__(self, bind: Any) -> None: ...
     def __contains__(self, name: str) -> bool: ...
+    def __delitem__(self, name: str) -> None: ...
     def __getitem__(self, name: str) -> Dataset: ...  # or a group, for which there is `get`
     def __iter__(self) -> Iterator[str]: ...
     def __len__(self) -> int: ...
