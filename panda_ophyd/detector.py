@@ -20,12 +20,9 @@ from typing import Any
 import numpy as np
 from ophyd_async.core import (
     AsyncStatus,
-    DetectorAcquireLogic,
     DetectorDataLogic,
-    DetectorTriggerLogic,
     Device,
     PathProvider,
-    SignalDict,
     SignalR,
     StreamableDataProvider,
     StreamResourceDataProvider,
@@ -42,6 +39,7 @@ from panda_ophyd.client import PandaAddress
 from panda_ophyd.connector import PandaConnector
 from panda_ophyd.datablock import DataBlockState
 from panda_ophyd.destination import data_key
+from panda_ophyd.detectorlogics import PandaAcquireLogic, PandaTriggerLogic
 from panda_ophyd.errors import CaptureError, FieldValueError, WriterError
 from panda_ophyd.fields import BoxInfo
 from panda_ophyd.flight import Flight
@@ -55,51 +53,6 @@ logger = logging.getLogger(__name__)
 
 MOCK_CHUNK_ROWS = 1024
 """Where there is no file, documents are those that upstream's detector emits."""
-
-TICK = 8e-9
-"""Seconds: a PandA needs one tick between two gates."""
-
-
-class PandaTriggerLogic(DetectorTriggerLogic):
-    """PCAP takes a row at each trigger it is given; there is nothing to set up."""
-
-    @override
-    def get_deadtime(self, config_values: SignalDict) -> float:
-        return TICK
-
-    def __init__(self, panda: HDFPanda) -> None:
-        self._panda = panda
-
-    @override
-    async def prepare_edge(self, num: int, livetime: float) -> None:
-        self._panda.hold_rows()
-
-    @override
-    async def prepare_level(self, num: int) -> None:
-        self._panda.hold_rows()
-
-
-class PandaAcquireLogic(DetectorAcquireLogic):
-    """Arms PCAP in prepare, disarms it at stage and unstage, through ``pcap.arm``."""
-
-    def __init__(self, panda: HDFPanda) -> None:
-        self._panda = panda
-
-    @override
-    async def start_acquiring(self) -> None:
-        self._panda.expect_rows()
-        await self._panda.pcap.arm.set(True)
-
-    @override
-    async def wait_for_idle(self) -> None:
-        # The rows that were asked for are flushed; what ends an acquisition (PCAP.ENABLE
-        # falling, or the disarm in unstage) may come later and must not be waited for. But
-        # if rows were lost on the way, others have come in their place.
-        await self._panda.confirm_rows()
-
-    @override
-    async def ensure_stopped(self) -> None:
-        await self._panda.pcap.arm.set(False)
 
 
 class PandaDataLogic(DetectorDataLogic):
