@@ -11,6 +11,7 @@ connector and needs p4p. Source: flyscan.md 4.1.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 import sys
@@ -40,7 +41,7 @@ from panda_ophyd.connector import PandaConnector
 from panda_ophyd.datablock import DataBlockState
 from panda_ophyd.destination import data_key
 from panda_ophyd.detectorlogics import PandaAcquireLogic, PandaTriggerLogic
-from panda_ophyd.errors import CaptureError, FieldValueError, WriterError
+from panda_ophyd.errors import CaptureError, FieldValueError, PandaError, WriterError
 from panda_ophyd.fields import BoxInfo
 from panda_ophyd.flight import Flight
 from panda_ophyd.preflight import waivers
@@ -237,6 +238,17 @@ class HDFPanda(UpstreamHDFPanda):
         """Keep rows from being counted as documented between prepare and kickoff."""
         if self._state is not None and not self._stepping:
             self._state.hold()
+
+    @AsyncStatus.wrap
+    @override
+    async def unstage(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        try:
+            await super().unstage()
+        finally:
+            # Upstream goes at the first failure, but the file is closed before the plan goes on
+            if self._state is not None:
+                with contextlib.suppress(PandaError):
+                    await self._state.close()
 
     @override
     def kickoff(self) -> AsyncStatus[None]:  # pyright: ignore[reportIncompatibleMethodOverride]

@@ -367,12 +367,32 @@ class TestAcquisitions:
                 await capture.wait_ended()
         assert not holds(path, range(2))["complete"]
 
+    async def test_a_scale_that_is_no_number_is_the_same_each_time(self, panda, path):
+        odd = FIELDS.replace('"0.5"', '"nan"')
+        sent = header(odd) + frame(0, 2) + end(2)
+        async with capturing(panda, path) as (capture, sender):
+            sender.write(sent + sent)
+            await capture.wait_ended()
+            await capture.wait_ended()
+            await capture.close()
+        assert capture.verdict.complete
+        assert capture.rows == 4
+
+    async def test_another_order_of_columns_needs_another_file(self, panda, path):
+        first, second = FIELDS.strip().split("\n")
+        async with capturing(panda, path) as (capture, sender):
+            sender.write(header() + end(0) + header(f"{second}\n{first}\n") + end(0))
+            await capture.wait_ended()
+            with pytest.raises(CaptureError, match="in the order of its columns; it needs another"):
+                await capture.wait_ended()
+
     async def test_another_scale_needs_another_file(self, panda, path):
         other = FIELDS.replace('"0.5"', '"0.25"')
         async with capturing(panda, path) as (capture, sender):
             sender.write(header() + end(0) + header(other) + end(0))
             await capture.wait_ended()
-            with pytest.raises(CaptureError, match="their order, scale, offset or units"):
+            what = r"differs .* in PCAP\.TS_TRIG\.Value \(scale 0\.25, was 0\.5\); it needs another"
+            with pytest.raises(CaptureError, match=what):
                 await capture.wait_ended()
 
     async def test_what_was_announced_must_be_captured(self, panda, path):

@@ -205,8 +205,8 @@ class Reader:
         decoder = ColumnDecoder(start, self._names.keys() if self._names else None)
         if not self._columns:
             self._check_captured(decoder)
-        elif decoder.columns != self._columns:
-            raise self._failure(difference(self._columns, decoder.columns))
+        elif what := difference(self._columns, decoder.columns):
+            raise self._failure(what)
         self._columns, self._sample_bytes = decoder.columns, decoder.sample_bytes
         if self._batches is None:
             self._batches = Batches(decoder.sample_bytes, self._chunk, 0)

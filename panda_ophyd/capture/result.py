@@ -246,8 +246,32 @@ def _mib(size: int) -> float:
     return round(size / 2**20, 1)
 
 
+_TOLD = ("units", "scale", "offset", "dtype", "scaled")
+"""Of a column, what a file has but once."""
+
+
 def difference(before: tuple[Column, ...], now: tuple[Column, ...]) -> str:
-    """Say in what an acquisition differs from the one before in the same file."""
-    names = {column.name for column in before} ^ {column.name for column in now}
-    what = ", ".join(sorted(names)) or "their order, scale, offset or units"
-    return f"the acquisition differs from the one before in {what}; it needs another file"
+    """Say in what an acquisition differs from the one before in the same file, "" if in nothing."""
+    was, names = {column.name: column for column in before}, [column.name for column in now]
+    what = sorted(was.keys() ^ set(names)) or [
+        f"{column.name} ({changes})"
+        for column in now
+        if (changes := _changes(was[column.name], column))
+    ]
+    if not what and names != list(was):
+        what = ["the order of its columns"]
+    if not what:
+        return ""
+    return (
+        f"the acquisition differs from the one before in {', '.join(what)}; it needs another file"
+    )
+
+
+def _changes(was: Column, now: Column) -> str:
+    # As text: a user's SCALE may be nan, which is not equal to itself
+    pairs = [(name, str(getattr(was, name)), str(getattr(now, name))) for name in _TOLD]
+    return ", ".join(
+        f"{name} {present or 'none'}, was {former or 'none'}"
+        for name, former, present in pairs
+        if former != present
+    )
