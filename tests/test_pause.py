@@ -175,23 +175,3 @@ def test_the_run_engine_pauses_and_resumes_a_scan(engine, simulated, tmp_path: P
     with h5py.File(tmp_path / "scan.h5") as file:
         assert len(file["PCAP.TS_TRIG.Value"]) == 5
     call_in_bluesky_event_loop(panda.disconnect())
-
-
-async def test_who_waits_for_rows_that_were_given_up_does_not_fail_the_next_file(
-    flying, tmp_path, path_provider
-):
-    given_up = flying.complete()
-    await rows(flying, 2)
-    await flying.unstage()
-    (tmp_path / "scan.h5").unlink()
-    await flying.stage()
-    await flying.prepare(TriggerInfo(number_of_events=3, trigger=EDGE, exposure_timeout=20))
-    await flying.kickoff()
-    done = flying.complete()
-    await rows(flying, 1)
-    with pytest.raises(CaptureError, match="no row for"):
-        await asyncio.wait_for(given_up, 10)
-    await rows(flying, 2)
-    await asyncio.wait_for(done, 5)
-    await flying.unstage()
-    assert flying.verdict.complete
