@@ -10,7 +10,8 @@ from panda_ophyd.flyers.watch import Moment, StalledError, has_progressed, until
 
 
 def moment(**facts: Any) -> Moment:
-    return Moment(**({"active": True, "health": "OK", "done": 0, "at": (0,)} | facts))
+    usual: dict[str, Any] = {"active": True, "health": "OK", "done": 0, "at": (0,)}
+    return Moment(**usual | facts)
 
 
 async def watched(moments: list[Moment], patience: float | None = 0.25) -> Moment:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from panda_simulator.behaviours import BEHAVIOURS, Inenc, InputPort, Pcap, TableBlock, Track
@@ -162,8 +162,9 @@ class Plodder:
     def output_observed(self, block: str, number: int) -> None:
         """Do nothing: nobody does."""
 
-    def wake_at(self, tick: int) -> None:
+    def wake_at(self, tick: int, then: Callable[[int], None] | None = None) -> None:
         """Do nothing: no tick is left out."""
+        assert then is None
 
     def level_driven(self, block: str, number: int, level: int, tick: int | None = None) -> None:
         assert tick is None
