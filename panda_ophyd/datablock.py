@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -146,8 +147,9 @@ class DataBlockState(DataSignals):
             )
         path = Path(directory) / file_name
         first_n, last_n = self._wanted_rows()
-        for counter in (self.num_captured, self.num_received, self.documented):
+        for counter in (self.num_captured, self.num_received):
             counter.show(0)
+        self.documented = self.new_documented()
         before = await readers_now(self._session.client)
         self.failure = asyncio.get_running_loop().create_future()
         self.expected = first_n or last_n
@@ -168,7 +170,7 @@ class DataBlockState(DataSignals):
             limit=first_n,
             on_rows=self._flushed,
             on_received=self._received,
-            on_failure=self.failed,
+            on_failure=partial(self._capture_failed, self.failure),
             options=options,
             meanings=Meanings.of(self._session.box),
             writer=(lambda: last_rows) if last_rows else None,
@@ -306,6 +308,10 @@ class DataBlockState(DataSignals):
     async def rescued(self) -> str:
         """Return what became of a box that was left armed, "" if none was."""
         return "" if self._rescue is None else await asyncio.shield(self._rescue)
+
+    def _capture_failed(self, failure: asyncio.Future[None], exc: Exception) -> None:
+        if failure is self.failure:  # else another file is open by now
+            self.failed(exc)
 
     def failed(self, exc: Exception) -> None:
         """Note why the capture under way cannot succeed; whoever waits for it is told."""

@@ -61,8 +61,8 @@ class Flight:
         self._watching: asyncio.Task[None] | None = None
 
     async def leave(self) -> None:
-        """Stop looking on."""
-        self.phase = Phase.STOPPED
+        """Stop looking on; who waits still is told in time."""
+        self.phase = Phase.CLOSED
         attendants = [task for task in (self._following, self._watching) if task is not None]
         for task in attendants:
             task.cancel()

@@ -229,6 +229,38 @@ async def test_a_box_left_armed_by_a_lost_link_is_disarmed_over_another(simulato
     assert "is disarmed now" in await armed.data.status.get_value()
 
 
+async def test_a_wait_that_was_left_alone_does_no_harm_to_the_next_scan(
+    armed, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(watching, "LOST_AFTER", 0.3)
+    left = await flying(armed, 10, exposure_timeout=60)
+    await rows(armed, 2)
+    await armed.unstage()  # as a plan does that is aborted
+    (tmp_path / "scan.h5").unlink()
+    done = await flying(armed, 30, exposure_timeout=60)
+    for _ in range(10):
+        await rows(armed, 3)
+        await asyncio.sleep(0.1)
+    await asyncio.wait_for(done, 5)
+    await armed.unstage()
+    assert armed.verdict.complete
+    assert await armed.data.status.get_value() == "OK"
+    assert not left.done  # its own patience is not over
+    left.task.cancel()
+
+
+async def test_a_wait_whose_file_was_closed_ends(armed, monkeypatch):
+    monkeypatch.setattr(watching, "LOST_AFTER", 0.3)
+    done = await flying(armed, 10, exposure_timeout=0.3)
+    await rows(armed, 2)
+    await armed.unstage()
+    assert not done.done  # the plan that closes it goes on with what it has to clean up
+    with pytest.raises(CaptureError, match="the file was closed with 2 rows of the 10"):
+        await asyncio.wait_for(done, 5)
+    assert armed.verdict.complete
+    assert await armed.data.status.get_value() == "OK"
+
+
 async def test_a_file_is_closed_when_unstaging_has_failed(simulator, armed, tmp_path, monkeypatch):
     await flying(armed, 10, exposure_timeout=60)
     await rows(armed, 3)

@@ -48,6 +48,8 @@ class Phase(Enum):
     """It was disarmed by this program, which will arm again."""
     STOPPED = auto()
     """It was not armed, or disarmed by this program."""
+    CLOSED = auto()
+    """The file is closed: what the box does from now on is no concern of ours."""
 
 
 class Watched(Protocol):
@@ -156,7 +158,7 @@ class Watch:
         try:
             await self._look_on()
         except CaptureError as failure:
-            if failure is not self._capture.error:
+            if failure is not self._capture.error and self._phase() is not Phase.CLOSED:
                 self._capture.fail(failure)
             raise
 
@@ -170,6 +172,9 @@ class Watch:
             now, phase, counts = clock(), self._phase(), self._counts
             if counts != known or phase is Phase.PAUSED or self._enough():
                 known, moved = counts, now
+            elif phase is Phase.CLOSED:
+                if now - moved >= max(LOST_AFTER, self._patience or 0.0):
+                    raise self._closed()
             elif phase is Phase.FLYING and not capture.pending and self._wanted is not None:
                 raise self._ended(self._wanted)
             elif now - max(moved, asked) >= _pause(now - moved) and self._has_a_question():
@@ -214,7 +219,9 @@ class Watch:
                 f" {self._here} rows have; the data connection does not deliver any more",
                 "END did not come",
             )
-        if given_up and box.captured > self._here and not self._disk_is_busy():
+        # After END what the box counts may be somebody else's
+        behind = capture.pending and box.captured > self._here
+        if given_up and behind and not self._disk_is_busy():
             raise self._lost(
                 f"the PandA has captured {box.captured} rows, {self._here} of them came, and none"
                 f" for {quiet:.1f} s: {box.captured - self._here} were lost on the way, or the"
@@ -246,6 +253,16 @@ class Watch:
             samples_sent=capture.results[-1].samples_sent if capture.results else None,
             samples_written=capture.rows,
             suspect_row=capture.rows,
+        )
+
+    def _closed(self) -> CaptureError:
+        rows, wanted = self._capture.rows, self._wanted
+        of = "" if wanted is None else f" of the {wanted} that were asked for"
+        return CaptureError(
+            f"{self._where}: the file was closed with {rows} rows{of}",
+            reason="closed",
+            samples_sent=None,
+            samples_written=rows,
         )
 
     def _lost(self, what: str, reason: str) -> CaptureError:
