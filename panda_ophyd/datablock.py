@@ -147,8 +147,9 @@ class DataBlockState(DataSignals):
             )
         path = Path(directory) / file_name
         first_n, last_n = self._wanted_rows()
-        for counter in (self.num_captured, self.num_received, self.documented):
+        for counter in (self.num_captured, self.num_received):
             counter.show(0)
+        self.documented = self.new_documented()
         before = await readers_now(self._session.client)
         self.failure = asyncio.get_running_loop().create_future()
         self.expected = first_n or last_n

@@ -59,9 +59,9 @@ class DataSignals:
         channels: by signal name.
         live: the latest row, and what comes.
         dataset_channels: the ``_dataset`` signal of every field that can be captured.
-        documented: rows as documents count them: held back from prepare to kickoff, because
-            upstream counts what was asked for from the rows there are at kickoff
-            (flyscan.md 4.7, i22).
+        documented: rows as documents of the present file count them: held back from prepare
+            to kickoff, because upstream counts what was asked for from the rows there are at
+            kickoff (flyscan.md 4.7, i22).
     """
 
     def __init__(self, source: str) -> None:
@@ -157,7 +157,7 @@ class DataSignals:
         )
         self.num_captured = self._read_only("num_captured", int, 0, "Rows flushed to the file")
         self.num_received = self._read_only("num_received", int, 0, "Rows received from the PandA")
-        self.documented = self._read_only("num_captured", int, 0, "Rows that documents may name")
+        self.documented = self.new_documented()
         self.status = self._read_only("status", str, "OK", "How the capture is doing")
         self.verdict = self._read_only(
             "verdict",
@@ -210,6 +210,13 @@ class DataSignals:
 
     async def _verdict_now(self) -> str:
         raise NotImplementedError
+
+    def new_documented(self) -> SoftChannel[int]:
+        """Return the rows that documents of a file may name, for who waits for those of that file.
+
+        Of each file another: a wait that was left alone is not over with the rows of the next.
+        """
+        return self._read_only("num_captured", int, 0, "Rows that documents may name")
 
     def show_received(self, rows: int) -> None:
         """Show how many rows have come."""

@@ -245,6 +245,7 @@ async def test_a_wait_that_was_left_alone_does_no_harm_to_the_next_scan(
     await armed.unstage()
     assert armed.verdict.complete
     assert await armed.data.status.get_value() == "OK"
+    assert not left.done  # its own patience is not over
     left.task.cancel()
 
 
