@@ -117,7 +117,9 @@ class Flight:
         capture = self.capture
         # Before ARM was answered its rows may be here
         if 0 < self._arms < capture.begun and not self._arming.is_busy and not capture.error:
-            self._refuse(capture.first_row, None)
+            begins = capture.begins
+            if begins is not None:  # else it is over, and told of by `_follow`
+                self._refuse(begins, None)
 
     def _refuse(self, first_row: int, sent: int | None) -> None:
         self.capture.fail(

@@ -177,10 +177,14 @@ class Capture:
         return self._store.begun
 
     @property
+    def begins(self) -> int | None:
+        """Where in the file the rows of the acquisition under way begin, None between two."""
+        return present.first_row if (present := self._store.acquisition) else None
+
+    @property
     def first_row(self) -> int:
-        """Where in the file the rows of the acquisition under way begin, or would."""
-        present = self._store.acquisition
-        return present.first_row if present else self.rows
+        """The same, or where those of the next would begin."""
+        return self.rows if (begins := self.begins) is None else begins
 
     def expect(self) -> None:
         """Note that PCAP was armed for this capture: its header and END will come.
@@ -281,8 +285,6 @@ class Capture:
             raise self.error
         return self.results[-1] if self.results else None
 
-    # What the threads have done, on the loop
-
     def _announce(self) -> None:
         try:
             self._bulletin.post()
@@ -333,8 +335,6 @@ class Capture:
         else:
             _log.warning("%s failed again: %s", self.path, failure)
         self._bulletin.announce()
-
-    # The end
 
     async def _close(self, timeout: float) -> None:
         if self._open:
