@@ -178,11 +178,12 @@ class ChangePoller:
             took = time.monotonic() - started
             # a slow link is not asked more than half of the time
             pause = max(self._period() - took, min(took, self._period()))
+            # Cheaper than a time-out, which has to cancel what it ends
+            alarm = asyncio.get_running_loop().call_later(pause, self._wake.set)
             try:
-                async with asyncio.timeout(pause):
-                    await self._wake.wait()
-            except TimeoutError:
-                continue
+                await self._wake.wait()
+            finally:
+                alarm.cancel()
 
     def _period(self) -> float:
         if self.is_expectant:

@@ -17,15 +17,11 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
-    ProgressColumn,
-    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table as ConsoleTable
-from rich.text import Text
-from typing_extensions import override
 
 from panda_ophyd.acquire import STALL_TIMEOUT, Order, acquire
 from panda_ophyd.capture import CaptureResult, FileOptions
@@ -36,6 +32,7 @@ from panda_ophyd.errors import CommandError, PandaError
 from panda_ophyd.fields import BoxInfo
 from panda_ophyd.introspection import introspect
 from panda_ophyd.preflight import waivers
+from panda_ophyd.ratecolumn import RateColumn
 
 app = typer.Typer(
     help="A PandA without an IOC: look at it, set it, capture from it.",
@@ -220,22 +217,12 @@ def put(
     run(work())
 
 
-class _RateColumn(ProgressColumn):
-    """Rows and megabytes a second."""
-
-    @override
-    def render(self, task: Task) -> Text:
-        speed = task.speed or 0.0
-        size = speed * task.fields.get("sample_bytes", 0)
-        return Text(f"{speed:,.0f} rows/s {size / 1e6:.1f} MB/s")
-
-
 async def _capture(address: PandaAddress, path: Path, order: Order) -> CaptureResult:
     columns = (
         TextColumn("capturing"),
         BarColumn(),
         TextColumn("{task.completed} rows"),
-        _RateColumn(),
+        RateColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
@@ -376,6 +363,28 @@ def demo(
     except (PandaError, NotConnectedError, demonstration.DemoError, OSError) as exc:
         err.print(f"[red]panda-ophyd:[/red] {_one_line(exc)}", markup=True)
         raise typer.Exit(1) from exc
+
+
+@app.command()
+def rehearse(
+    host: Annotated[str, typer.Argument(metavar="HOST|FILE", help="The PandA, or its box file.")],
+    plan: Annotated[str, typer.Argument(metavar="MODULE:PLAN", help="Called as plan(panda, ...).")],
+    motor: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=INENC1.VAL,SCALE[,OFFSET[,VELOCITY]]")
+    ] = None,
+    keep: Annotated[Path | None, typer.Option(help="Keep the files there.")] = None,
+    watch: Annotated[bool, typer.Option(help="Look at every trigger; without is faster.")] = True,
+) -> None:
+    """Run a plan on a simulated copy of a PandA, which is only asked, and tell what it would do."""
+    from panda_ophyd.rehearsal import command  # noqa: PLC0415  the framework takes a second
+
+    try:
+        well = command.main(host, plan, motor or (), keep, watch, out)
+    except (PandaError, OSError) as exc:
+        err.print(f"[red]panda-ophyd:[/red] {_one_line(exc)}", markup=True)
+        raise typer.Exit(1) from exc
+    if not well:
+        raise typer.Exit(1)
 
 
 def main() -> None:

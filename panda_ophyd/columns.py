@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from panda_ophyd.data import CapturedField, CaptureStart
 from panda_ophyd.errors import ProtocolError
+from panda_ophyd.linear import LinearColumn, LinearColumns, Matrix
 
 Records = NDArray[np.void]
 Values = NDArray[np.float64] | NDArray[np.uint32]
@@ -79,6 +80,19 @@ class Column:
     scaled: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Arrays:
+    """Memory for the columns of so many rows, to be used again; of `ColumnDecoder.arrays`.
+
+    Attributes:
+        columns: column name to its array, in header order.
+        linear: those of the linear columns are its rows.
+    """
+
+    columns: Mapping[str, Values]
+    linear: Matrix
+
+
 class ColumnDecoder:
     """Decode the frames of one acquisition.
 
@@ -114,7 +128,7 @@ class ColumnDecoder:
             hidden = _hidden(fields, captured)
             # The unlisted count of old servers is the first record field too
             self._count = _count_name(fields, unlisted=len(layout) > len(fields))
-        rules: dict[str, _Rule] = {}
+        rules: dict[str, _Rule | LinearColumn] = {}
         columns: list[Column] = []
         keys: list[str] = []
         for index, field in enumerate(fields):
@@ -130,16 +144,30 @@ class ColumnDecoder:
             raise ProtocolError("capture header lists no columns")
         self.columns: tuple[Column, ...] = tuple(columns)
         self.keys: tuple[str, ...] = tuple(keys)
-        self._rules: Mapping[str, _Rule] = rules
+        linear = {name: rule for name, rule in rules.items() if isinstance(rule, LinearColumn)}
+        self._rules = {
+            name: rule for name, rule in rules.items() if not isinstance(rule, LinearColumn)
+        }
+        self._linear_rows = {name: row for row, name in enumerate(linear)}
+        self._linear = LinearColumns(self.record, list(linear.values()))
 
-    def decode(
-        self, payload: bytes | memoryview, out: Mapping[str, Values] | None = None
-    ) -> dict[str, Values]:
+    def arrays(self, rows: int) -> Arrays:
+        """Make memory for so many rows: fresh memory costs more than decoding."""
+        linear = np.empty((len(self._linear), rows))
+        own = self._linear_rows
+        columns = {
+            c.name: linear[own[c.name]] if c.name in own else np.empty(rows, c.dtype)
+            for c in self.columns
+        }
+        return Arrays(columns, linear)
+
+    def decode(self, payload: bytes | memoryview, out: Arrays | None = None) -> dict[str, Values]:
         """Return the columns of whole samples, in header order.
 
         Args:
             payload: n samples of ``sample_bytes`` bytes, little-endian, packed.
-            out: where they go, column name to (n or more,) array of the column's dtype.
+            out: where they go, `arrays` of this decoder, or of one of the same columns, for n
+                rows or more.
 
         Returns:
             Column name to (n,) float64, or (n,) uint32 for bits: own memory unless `out` is
@@ -156,16 +184,16 @@ class ColumnDecoder:
             )
         records: Records = np.frombuffer(payload, self.record)
         rows = len(records)
-        if out is None:
-            out = {column.name: np.empty(rows, column.dtype) for column in self.columns}
-        columns = {name: out[name][:rows] for name in self._rules}
+        out = out or self.arrays(rows)
+        columns = {name: values[:rows] for name, values in out.columns.items()}
+        work = [(rule, columns[name]) for name, rule in self._rules.items()]
         # A user's SCALE may be inf or nan: the result is then nan, not a warning
         with np.errstate(invalid="ignore", over="ignore"):
-            work = [(rule, columns[name]) for name, rule in self._rules.items()]
             for first in range(0, rows, BLOCK_ROWS):
-                block = slice(first, first + BLOCK_ROWS)
+                block = slice(first, min(first + BLOCK_ROWS, rows))
                 part = records[block]
                 count = _NO_COUNT if self._count is None else _unsigned(part[self._count])
+                self._linear.compute(part, count, out.linear[:, block])
                 for rule, values in work:
                     rule(part, count, values[block])
         return columns
@@ -285,7 +313,7 @@ def _is_unscaled(field: CapturedField) -> bool:
     return field.type == "uint32" and not field.scaled
 
 
-def _rule(fields: list[CapturedField], index: int, *, raw: bool) -> _Rule:
+def _rule(fields: list[CapturedField], index: int, *, raw: bool) -> _Rule | LinearColumn:
     """Choose how a column is computed; every branch is one row of protocol.md 8.5."""
     field = fields[index]
     key = str(index)
@@ -294,7 +322,7 @@ def _rule(fields: list[CapturedField], index: int, *, raw: bool) -> _Rule:
     if not raw:
         return partial(_as_is, key)
     if field.capture == "Mean":
-        return partial(_mean, key, field.scale, field.offset)
+        return LinearColumn(key, field.scale, field.offset, averaged=True)
     if field.capture == "StdDev":
         before = fields[index - 1] if index else None
         if (
@@ -311,6 +339,8 @@ def _rule(fields: list[CapturedField], index: int, *, raw: bool) -> _Rule:
     if field.type == "int96":
         raise ProtocolError(f"capture header gives {field.name} {field.capture} type 'int96'")
     scale, offset = (field.scale, field.offset) if field.scaled else (1.0, 0.0)
+    if field.type != "double":
+        return LinearColumn(key, scale, offset)
     return partial(_linear, key, scale, offset)
 
 
@@ -332,19 +362,8 @@ def _linear(
         np.copyto(out, records[key])
     else:
         np.multiply(records[key], scale, out=out)
-    if offset or not scale > 0:  # else it changes nothing: integers have no negative zero
+    if offset or not scale > 0:  # a negative zero is kept as it came
         np.add(out, offset, out=out)
-
-
-def _mean(
-    key: str, scale: float, offset: float, records: Records, count: NDArray[np.uint32], out: Values
-) -> None:
-    # Left to right, as the server does: scaling after the division rounds differently
-    np.multiply(records[key], scale, out=out)
-    divisor = count.astype(np.float64)
-    divisor[count == 0] = np.nan
-    np.divide(out, divisor, out=out)
-    np.add(out, offset, out=out)
 
 
 def _deviation(

@@ -225,9 +225,13 @@ class DataSignals:
 
     def adopt(self, former: DataSignals) -> None:
         """Take over the settings of the session before, and what is known of its last file."""
-        for name in CARRIED:
-            self.channels[name].show(former.channels[name].value)
+        self.carry(former)
         for name in REMEMBERED:
+            self.channels[name].show(former.channels[name].value)
+
+    def carry(self, former: DataSignals) -> None:
+        """Take over settings, and nothing of what happened with them."""
+        for name in CARRIED:
             self.channels[name].show(former.channels[name].value)
         for field, channel in former.dataset_channels.items():
             if field in self.dataset_channels:

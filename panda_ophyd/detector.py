@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import logging
 import sys
 from collections.abc import AsyncIterator, Collection
@@ -20,12 +21,9 @@ from typing import Any
 import numpy as np
 from ophyd_async.core import (
     AsyncStatus,
-    DetectorAcquireLogic,
     DetectorDataLogic,
-    DetectorTriggerLogic,
     Device,
     PathProvider,
-    SignalDict,
     SignalR,
     StreamableDataProvider,
     StreamResourceDataProvider,
@@ -37,11 +35,12 @@ from ophyd_async.fastcs.panda import HDFPanda as UpstreamHDFPanda
 from ophyd_async.fastcs.panda import PandaCaptureMode
 from typing_extensions import override
 
-from panda_ophyd.capture import CHUNK_ROWS, Verdict
+from panda_ophyd.capture import Verdict
 from panda_ophyd.client import PandaAddress
 from panda_ophyd.connector import PandaConnector
 from panda_ophyd.datablock import DataBlockState
 from panda_ophyd.destination import data_key
+from panda_ophyd.detectorlogics import PandaAcquireLogic, PandaTriggerLogic
 from panda_ophyd.errors import CaptureError, FieldValueError, PandaError, WriterError
 from panda_ophyd.fields import BoxInfo
 from panda_ophyd.flight import Flight
@@ -53,52 +52,8 @@ __all__ = ["HDFPanda", "data_key"]
 
 logger = logging.getLogger(__name__)
 
-HDF5_MIMETYPE = "application/x-hdf5"
-
-TICK = 8e-9
-"""Seconds: a PandA needs one tick between two gates."""
-
-
-class PandaTriggerLogic(DetectorTriggerLogic):
-    """PCAP takes a row at each trigger it is given; there is nothing to set up."""
-
-    @override
-    def get_deadtime(self, config_values: SignalDict) -> float:
-        return TICK
-
-    def __init__(self, panda: HDFPanda) -> None:
-        self._panda = panda
-
-    @override
-    async def prepare_edge(self, num: int, livetime: float) -> None:
-        self._panda.hold_rows()
-
-    @override
-    async def prepare_level(self, num: int) -> None:
-        self._panda.hold_rows()
-
-
-class PandaAcquireLogic(DetectorAcquireLogic):
-    """Arms PCAP in prepare, disarms it at stage and unstage, through ``pcap.arm``."""
-
-    def __init__(self, panda: HDFPanda) -> None:
-        self._panda = panda
-
-    @override
-    async def start_acquiring(self) -> None:
-        self._panda.expect_rows()
-        await self._panda.pcap.arm.set(True)
-
-    @override
-    async def wait_for_idle(self) -> None:
-        # The rows that were asked for are flushed; what ends an acquisition (PCAP.ENABLE
-        # falling, or the disarm in unstage) may come later and must not be waited for. But
-        # if rows were lost on the way, others have come in their place.
-        await self._panda.confirm_rows()
-
-    @override
-    async def ensure_stopped(self) -> None:
-        await self._panda.pcap.arm.set(False)
+MOCK_CHUNK_ROWS = 1024
+"""Where there is no file, documents are those that upstream's detector emits."""
 
 
 class PandaDataLogic(DetectorDataLogic):
@@ -141,7 +96,7 @@ class PandaDataLogic(DetectorDataLogic):
         return StreamResourceDataProvider(
             uri=f"{path_info.directory_uri}{file_name}",
             resources=resources,
-            mimetype=HDF5_MIMETYPE,
+            mimetype="application/x-hdf5",
             collections_written_signal=self._panda.documented_rows(),
         )
 
@@ -177,6 +132,7 @@ class HDFPanda(UpstreamHDFPanda):
 
     _stepping = False
     """Whether `trigger` is under way, which has no kickoff."""
+    _kicking: AsyncStatus[None] | None = None
 
     def __init__(
         self,
@@ -211,6 +167,16 @@ class HDFPanda(UpstreamHDFPanda):
         """What the connected box is, None before connect and in mock mode."""
         session = self._panda_connector.session
         return None if session is None else session.box
+
+    @property
+    def address(self) -> PandaAddress:
+        """Where the box is."""
+        return self._panda_connector.address
+
+    def take_over(self, other: HDFPanda) -> None:
+        """Take over what another device of such a box keeps in this program: names, options."""
+        if self._state is not None and other._state is not None:
+            self._state.carry(other._state)
 
     @property
     def verdict(self) -> Verdict | None:
@@ -253,8 +219,8 @@ class HDFPanda(UpstreamHDFPanda):
 
     @property
     def chunk_rows(self) -> int:
-        """Rows of a chunk in the present file."""
-        return CHUNK_ROWS if self._state is None else self._state.options.chunk
+        """Rows of a chunk in the present file, or in upstream's in mock mode."""
+        return MOCK_CHUNK_ROWS if self._state is None else self._state.options.chunk
 
     def expect_rows(self) -> None:
         """Say how many rows are to come, before they are asked for."""
@@ -284,9 +250,22 @@ class HDFPanda(UpstreamHDFPanda):
                 with contextlib.suppress(PandaError):
                     await self._state.close()
 
-    @AsyncStatus.wrap
     @override
-    async def kickoff(self) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def kickoff(self) -> AsyncStatus[None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        self._kicking = self._kick_off()
+        return self._kicking
+
+    @WatchableAsyncStatus.wrap
+    @override
+    async def complete(self) -> AsyncIterator[Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        # A plan need not wait for the kickoff before it asks for the end
+        if self._kicking is not None and not self._kicking.done:
+            await self._kicking
+        async for update in inspect.unwrap(super().complete)(self):
+            yield update
+
+    @AsyncStatus.wrap
+    async def _kick_off(self) -> None:
         await super().kickoff()
         state = self._state
         if state is None or self._kickoff_ctx is None:

@@ -15,6 +15,7 @@
     │   ├── PreflightError                      caller: nothing was armed, it would have failed
     │   └── StallError (TimeoutError)           rows that were expected did not come
     ├── SequenceError                           hardware: a sequencer stopped, or lines came late
+    ├── RehearsalError                          caller: the plan cannot be rehearsed as it is
     └── WriterError (OSError)                   disk: the file would not take it
 
 A message is one line: what failed, on what, why, and what the user can do. Every error
@@ -269,6 +270,10 @@ class SequenceError(PandaError):
         if frames_done is not None:
             where += f" after {frames_done} frames"
         super().__init__(f"{block}: {reason} [HEALTH {health}{where}]")
+
+
+class RehearsalError(PandaError):
+    """A plan cannot be rehearsed as it is; nothing real was touched."""
 
 
 class WriterError(PandaError, OSError):

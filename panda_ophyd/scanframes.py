@@ -89,6 +89,7 @@ def batches(
     start: int = 0,
     region: Region | None = None,
     duration: float | None = None,
+    stepped: bool = False,
 ) -> Iterator[Frames]:
     """Yield the frames of a scan, at most `size` of the spec at a time.
 
@@ -102,6 +103,7 @@ def batches(
         start: frames that are taken and done already: of those in the region, if there is one.
         region: which frames are taken, by their midpoints.
         duration: seconds a frame, for a spec without.
+        stepped: whether each frame is a window of its own.
 
     Raises:
         FieldValueError: as in `frames_of`; `size` is less than 1, `start` less than 0 or beyond
@@ -121,6 +123,8 @@ def batches(
     while len(path):
         part = path.consume(size)
         frames = frames_of(part, axes, duration=duration)
+        if stepped:
+            frames.gap[:] = True
         if fresh:
             frames.gap[0] = True
         if region is None:

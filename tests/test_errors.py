@@ -17,6 +17,7 @@ from panda_ophyd.errors import (
     PandaTimeoutError,
     PreflightError,
     ProtocolError,
+    RehearsalError,
     SequenceError,
     StallError,
     WiringError,
@@ -39,6 +40,7 @@ EXAMPLES: list[PandaError] = [
     PreflightError("panda", {"trigger": "PCAP.TRIG is ZERO"}),
     StallError("no row came", **END),  # pyright: ignore[reportArgumentType]
     SequenceError("SEQ1", "the table ran dry", health="DMA underrun", line=7, frames_done=6),
+    RehearsalError("the plan stages a real device"),
     WriterError("/data/scan.h5", "No space left on device"),
 ]
 

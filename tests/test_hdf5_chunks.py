@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from panda_ophyd.writers import Dataset, FileOptions, Hdf5Writer
 from panda_ophyd.writers.hdf5_chunks import GrowingDataset
 
 CHUNK = 8
@@ -102,3 +103,39 @@ def test_the_room_needed_is_that_of_the_chunks(tmp_path):
         assert growing.room_needed(CHUNK, CHUNK) == CHUNK * 8
         # the chunk begun may not be on the disk yet
         assert growing.room_needed(1, CHUNK) == 2 * CHUNK * 8
+
+
+def places(path, rows, options):
+    """Write a column of float64 and one of uint32; return where the chunks of the first begin."""
+    writer = Hdf5Writer(options)
+    writer.create(path)
+    kinds = {"x": np.dtype(np.float64), "bits": np.dtype(np.uint32)}
+    writer.open([Dataset(name, kind, options.chunk, {}) for name, kind in kinds.items()], {})
+    noise = np.random.default_rng(1).integers(0, 2**32, rows)
+    for start in range(0, rows, options.chunk):
+        part = noise[start : start + options.chunk]
+        writer.append({name: part.astype(kind) for name, kind in kinds.items()})
+        writer.flush()
+    writer.close()
+    with h5py.File(path) as file:
+        assert file["x"][:].tolist() == noise.tolist()
+        chunks = file["x"].id
+        return [chunks.get_chunk_info(n).byte_offset for n in range(chunks.get_num_chunks())]
+
+
+@pytest.mark.parametrize(
+    ("chunk", "compression", "boundary"),
+    [(8192, "", 65536), (16384, "", 65536), (10000, "", 4096), (16384, "gzip:1", 4096)],
+)
+def test_large_chunks_begin_at_pages_and_whole_ones_at_blocks_of_pages(
+    tmp_path, chunk, compression, boundary
+):
+    path = tmp_path / "x.h5"
+    options = FileOptions(chunk=chunk, compression=compression)
+    begins = places(path, 40 * chunk, options)
+    assert len(begins) == 40
+    assert [begin % boundary for begin in begins] == [0] * 40
+    if boundary == 4096:  # blocks would leave gaps
+        assert any(begin % 65536 for begin in begins)
+    # What lies between chunks is little, whatever their size
+    assert path.stat().st_size < 40 * chunk * 12 * 1.2

@@ -296,7 +296,8 @@ def test_bluesky_tables_and_plots_take_live_rows(engine, box, capsys, caplog):
     engine(fly_until_drawn(), [table, plot, best])
     assert len(plot.x_data) >= 2
     assert len(plot.x_data) == len(plot.y_data)
-    (line,) = [line for line in plot.ax.lines if len(line.get_xdata())]
+    axes: Any = vars(plot)["ax"]
+    (line,) = [line for line in axes.lines if len(line.get_xdata())]
     assert list(line.get_xdata()) == plot.x_data
     assert "live-row" not in capsys.readouterr().err
     assert [record for record in caplog.records if "callback" in record.message] == []

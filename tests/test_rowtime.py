@@ -105,6 +105,30 @@ class TestRows:
         assert times.tolist() == [START_NS, START_NS + 8, START_NS + 8 * 10**12]
         assert str(times[1:2].view("datetime64[ns]")[0]) == "2026-11-22T08:08:30.727790799"
 
+    @given(
+        st.lists(st.integers(-(2**63), 2**63 - 1) | st.integers(-2, 2**50)),
+        st.sampled_from([8e-9, 1e-9, 4e-9, 1 / 124_999_999, 1.23456e-7]),
+        st.sampled_from([START, None]),
+    )
+    def test_are_the_same_wherever_they_go(self, values, tick, start):
+        # Out of a sample they come unaligned, and apart
+        record = np.dtype([("a", "<i4"), ("ticks", "<i8")])
+        samples = np.zeros(len(values), record)
+        samples["ticks"] = values
+        found = []
+        for stamps, out in (
+            (ticks(*values), None),
+            (samples["ticks"], np.empty(len(values), np.int64)),
+        ):
+            rows = RowClock(Ticks(tick))
+            rows.begin(start, None, 0.0)
+            times = rows.times(stamps, out)
+            assert out is None or times is out
+            again = rows.begin(START, None, 1.0)  # behind the last row, which it remembers
+            found.append((times.tolist(), again))
+        assert found[0] == found[1]
+        assert samples["ticks"].tolist() == values
+
     def test_a_hardware_clock_is_brought_to_the_system_clock(self):
         offset = -99_999_998_123_456_789
         rows = clock()

@@ -71,6 +71,12 @@ def test_what_is_waited_for_is_told_in_words():
     assert progress.waits_for(3, SeqState.WAIT_TRIGGER) == ""
 
 
+def test_a_line_that_starts_by_itself_waits_for_nothing_whatever_the_state_says():
+    progress = SequenceProgress()
+    progress.add(SeqLines.of(trigger=Trigger.IMMEDIATE, time1=5, frames=1))
+    assert progress.waits_for(1, SeqState.WAIT_TRIGGER) == ""
+
+
 def test_three_of_four_gates_are_15_of_20_frames():  # S9
     gated = SeqLines.of(
         repeats=[1, 4, 1], frames=[1, 4, 0],

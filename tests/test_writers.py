@@ -282,7 +282,7 @@ class TestLocks:
         assert not (tmp_path / "scan.h5").exists()
 
     def test_a_name_is_free_again_after_a_file_that_could_not_be_made(self, tmp_path, monkeypatch):
-        def fail(path):
+        def fail(path, *_):
             raise OSError("no such luck")
 
         monkeypatch.setattr(hdf5, "make_file", fail)

@@ -12,6 +12,8 @@ import contextlib
 import time
 from queue import Empty, SimpleQueue
 
+import numpy as np
+
 IN_FLIGHT_BYTES = 48 * 1024 * 1024
 """Most samples we hold, waiting or being written: most of a second at PandA's 60 MB/s. Then
 reading stops; the kernel's buffers and the server's own ring of 256 MiB take some seconds
@@ -39,7 +41,7 @@ class Batch:
 
     __slots__ = ("buffer", "samples")
 
-    def __init__(self, buffer: bytearray, samples: memoryview) -> None:
+    def __init__(self, buffer: memoryview, samples: memoryview) -> None:
         self.buffer = buffer
         self.samples = samples
 
@@ -67,8 +69,10 @@ class Batches:
         chunks = max(BATCH_BYTES // (chunk * sample_bytes), 1) * chunk
         self._rows = min(chunks, most)
         self._unmade = max(IN_FLIGHT_BYTES // (self._rows * sample_bytes), 1)
-        self._free: SimpleQueue[bytearray | None] = SimpleQueue()
-        self._buffer: bytearray | None = None
+        # In one piece, for then numpy asks for huge pages; none takes memory before it is used
+        self._memory = np.empty(self._unmade * self._rows * sample_bytes, np.uint8).data
+        self._free: SimpleQueue[memoryview | None] = SimpleQueue()
+        self._buffer: memoryview | None = None
         self._view = memoryview(b"")
         self._filled = 0
         self._carried = b""
@@ -116,28 +120,29 @@ class Batches:
         """Wake whoever waits for a free buffer, and let nobody have one; from any thread."""
         self._free.put(None)
 
-    def _begin(self, buffer: bytearray) -> None:
+    def _begin(self, buffer: memoryview) -> None:
         end = self._position + self._rows
         whole = end - end % self._chunk
         rows = whole - self._position if whole > self._position else self._rows
         self._buffer = buffer
-        self._view = memoryview(buffer)[: rows * self._sample_bytes]
+        self._view = buffer[: rows * self._sample_bytes]
         self._filled = len(self._carried)
         self._view[: self._filled] = self._carried
         self._carried = b""
 
-    def _take_buffer(self) -> bytearray:
+    def _take_buffer(self) -> memoryview:
         with contextlib.suppress(Empty):
             return self._checked(self._free.get_nowait())
         if self._unmade:
             self._unmade -= 1
-            return bytearray(self._rows * self._sample_bytes)
+            size = self._rows * self._sample_bytes
+            return self._memory[self._unmade * size : (self._unmade + 1) * size]
         begun = time.monotonic()
         buffer = self._free.get()
         self.waited += time.monotonic() - begun
         return self._checked(buffer)
 
-    def _checked(self, buffer: bytearray | None) -> bytearray:
+    def _checked(self, buffer: memoryview | None) -> memoryview:
         if buffer is None:
             self.stop()
             raise Stopped

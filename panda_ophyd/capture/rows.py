@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from panda_ophyd.capture.raw import RawColumn, integers, raw_columns, raw_record
-from panda_ophyd.columns import BLOCK_ROWS, Column, ColumnDecoder
+from panda_ophyd.columns import BLOCK_ROWS, Arrays, Column, ColumnDecoder
 from panda_ophyd.data import CaptureStart
 from panda_ophyd.fields import BoxInfo
 from panda_ophyd.rowtime import NO_TIME, STAMPS, RowClock, Start, Ticks, preferred_stamp
@@ -113,7 +113,7 @@ class FileRows:
         self._clock: RowClock | None = None
         self._raw: tuple[RawColumn, ...] = ()
         self._record = np.dtype([])
-        self._arrays: dict[str, NDArray[Any]] = {}
+        self._arrays: Arrays | None = None
         self._scratch_rows = -1
         self._time_scratch = np.empty(0, np.int64)
 
@@ -179,17 +179,15 @@ class FileRows:
         times = self._time_scratch[: len(stamps)]
         for first in range(0, len(stamps), BLOCK_ROWS):
             block = slice(first, first + BLOCK_ROWS)
-            times[block] = clock.times(stamps[block].astype(np.int64))
+            clock.times(stamps[block], times[block])
         return times
 
-    def _scratch(
-        self, decoder: ColumnDecoder, payload: bytes | memoryview
-    ) -> Mapping[str, NDArray[Any]]:
+    def _scratch(self, decoder: ColumnDecoder, payload: bytes | memoryview) -> Arrays:
         """Return arrays for the columns that are long enough."""
         rows = len(payload) // decoder.sample_bytes
-        if rows > self._scratch_rows:
+        if self._arrays is None or rows > self._scratch_rows:
             self._scratch_rows = rows
-            self._arrays = {c.name: np.empty(rows, c.dtype) for c in decoder.columns}
+            self._arrays = decoder.arrays(rows)
         return self._arrays
 
     def _lay_out(self, decoder: ColumnDecoder, start: CaptureStart) -> None:

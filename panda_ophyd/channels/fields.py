@@ -110,6 +110,11 @@ class FieldChannel:
         return self._spec.target
 
     @property
+    def readable(self) -> bool:
+        """Whether the box can be asked; else a reading is what was written last."""
+        return self._spec.readable
+
+    @property
     def source(self) -> str:
         """``panda://host/BLOCK1.FIELD``."""
         return f"panda://{self._session.address}/{self._spec.target}"

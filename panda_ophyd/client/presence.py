@@ -35,20 +35,44 @@ async def answered(answer: Awaitable[_T], address: PandaAddress) -> _T:
     Raises:
         PandaConnectionError: the peer is silent, and cannot be reached any more.
     """
-    waiting = asyncio.ensure_future(answer)
+    # Ten times a second there is an answer at once: no task and no waiting beside its own
+    looking: asyncio.Task[PandaConnectionError] | None = None
+    limit = asyncio.timeout(None)
+
+    def end(_: object) -> None:
+        limit.reschedule(0)
+
+    def look() -> None:
+        nonlocal looking
+        looking = asyncio.create_task(_until_gone(address), name=f"is {address} there")
+        looking.add_done_callback(end)
+
+    silence = asyncio.get_running_loop().call_later(SILENCE, look)
     try:
-        while True:
-            done, _ = await asyncio.wait([waiting], timeout=SILENCE)
-            if done:
-                return await waiting
-            gone = await _gone(address)
-            await asyncio.sleep(0)  # if we were late ourselves, the answer is here by now
-            if gone is not None and not waiting.done():
-                raise PandaConnectionError(
-                    f"no answer, and the PandA is not there any more: {gone}"
-                ) from gone
+        async with limit:
+            return await answer
+    except TimeoutError:
+        if looking is None or not limit.expired():
+            raise
+        gone = looking.result()
+        raise PandaConnectionError(
+            f"no answer, and the PandA is not there any more: {gone}"
+        ) from gone
     finally:
-        waiting.cancel()
+        silence.cancel()
+        if looking is not None:
+            looking.remove_done_callback(end)
+            looking.cancel()
+            await asyncio.wait([looking])
+
+
+async def _until_gone(address: PandaAddress) -> PandaConnectionError:
+    """Return why the peer cannot be reached, as soon as it cannot."""
+    while (gone := await _gone(address)) is None:  # noqa: ASYNC110  nobody would set an event
+        await asyncio.sleep(SILENCE)
+    for _ in range(3):
+        await asyncio.sleep(0)  # if we were late ourselves, the answer is here by now
+    return gone
 
 
 async def _gone(address: PandaAddress) -> PandaConnectionError | None:

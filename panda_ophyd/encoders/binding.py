@@ -10,7 +10,7 @@ here changes the set-point of an encoder but `set_encoder_position`, which says 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, cast
 
 import bluesky.plan_stubs as bps
@@ -43,6 +43,9 @@ class BoundAxis:
         panda: the PandA.
         encoder: the position that follows it, ``Encoder("INENC1.VAL", 1e-4)``.
         name: of the axis; the motor's if not given.
+
+    Attributes:
+        before_stop: what is done before a motor that moves is stopped; None: the PandA is paused.
     """
 
     parent = None
@@ -52,6 +55,7 @@ class BoundAxis:
         self.panda = panda
         self.encoder = encoder
         self.name = name or name_of(motor)
+        self.before_stop: Callable[[], Awaitable[None]] | None = None
         self._moving: Any = None
 
     @override
@@ -95,7 +99,7 @@ class BoundAxis:
 
     async def stop(self, success: bool = True) -> None:
         """Disarm PCAP if the motor is under way, then stop the motor."""
-        pause = getattr(self.panda, "pause", None)
+        pause = self.before_stop or getattr(self.panda, "pause", None)
         try:
             if pause is not None and self._moving is not None and not self._moving.done:
                 answer = pause()

@@ -14,12 +14,14 @@ from ophyd_async.fastcs.panda import (
 
 from panda_ophyd.flyers.compare import StaticPcompFlyableLogic
 from panda_ophyd.flyers.device import PandaFlyableLogic, PandaFlyer
+from panda_ophyd.flyers.drives import Loads
 from panda_ophyd.flyers.positions import PositionListFlyableLogic, PositionListInfo
 from panda_ophyd.flyers.scans import ScanInfo, ScanSpecSeqTableFlyableLogic
 from panda_ophyd.flyers.tables import SequenceFlyableLogic, StaticSeqTableFlyableLogic
 from panda_ophyd.flyers.times import TimeInfo, TimeResolvedFlyableLogic
 
 __all__ = [
+    "Loads",
     "PandaFlyableLogic",
     "PandaFlyer",
     "PcompInfo",

@@ -90,8 +90,31 @@ class StaticPcompFlyableLogic(PandaFlyableLogic[PcompInfo, CompareRun]):
             await _check_input(block)
         return CompareRun(value, block)
 
+    async def _run_of(self, ctx: CompareRun | None) -> CompareRun:
+        """Return the run, from the registers if a subclass written for upstream's passed none."""
+        if ctx is not None:
+            return ctx
+        pcomp = self.pcomp
+        start, width, step, pulses, direction = await asyncio.gather(
+            pcomp.start.get_value(),
+            pcomp.width.get_value(),
+            pcomp.step.get_value(),
+            pcomp.pulses.get_value(),
+            pcomp.dir.get_value(),
+        )
+        self._wanted = pulses
+        info = PcompInfo.model_construct(
+            start_position=start,
+            pulse_width=width,
+            rising_edge_step=step,
+            number_of_pulses=pulses,
+            direction=direction,
+        )
+        return CompareRun(info, block_behind(pcomp, "enable"))
+
     @override
-    async def on_kickoff(self, ctx: CompareRun) -> CompareRun:
+    async def on_kickoff(self, ctx: CompareRun | None) -> CompareRun:
+        ctx = await self._run_of(ctx)
         self._running = True
         await self.pcomp.enable.set(PandaBitMux.ONE)
         await self._wait_active(ctx)
@@ -104,7 +127,8 @@ class StaticPcompFlyableLogic(PandaFlyableLogic[PcompInfo, CompareRun]):
             raise self._error(ctx, "it did not start, though it was enabled", None) from slow
 
     @override
-    async def on_complete(self, ctx: CompareRun) -> None:
+    async def on_complete(self, ctx: CompareRun | None) -> None:
+        ctx = await self._run_of(ctx)
         if ctx.block is None:
             await wait_for_value(self.pcomp.active, False, timeout=None)
             return

@@ -27,6 +27,11 @@ class PandaFlyableLogic(FlyableLogic[PrepareT, CtxT]):
 
     interrupted: bool = False
 
+    @property
+    def frames_begun(self) -> int | None:
+        """Frames of the last run that had begun when it was paused; None if nobody knows."""
+        return None
+
     def progress(self) -> tuple[int, int | None] | None:
         """Return how many frames or pulses are over, of how many; None if nobody knows."""
         return None

@@ -48,6 +48,7 @@ class ScanInfo:
         start: frames that are done already, in the region if there is one.
         region: which frames are taken, by their midpoints.
         duration: seconds a frame, of a spec without.
+        stepped: whether each frame is a window of its own, which the axes enter from rest.
         placement, rounding: see `panda_ophyd.sequences.Timing`.
     """
 
@@ -56,6 +57,7 @@ class ScanInfo:
     start: int = 0
     region: Region | None = None
     duration: float | None = None
+    stepped: bool = False
     placement: Placement = Placement.END
     rounding: Rounding = Rounding.AUTO
 
@@ -140,7 +142,14 @@ async def scale_of(encoder: PosOutScaleOffset) -> AxisScale:
 
 def frames_from(info: ScanInfo, scales: Mapping[Any, AxisScale]) -> Iterator[Frames]:
     """Yield the frames of a scan from where it starts, in counts."""
-    return batches(info.spec, scales, start=info.start, region=info.region, duration=info.duration)
+    return batches(
+        info.spec,
+        scales,
+        start=info.start,
+        region=info.region,
+        duration=info.duration,
+        stepped=info.stepped,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 from ophyd_async.core import wait_for_value
 from ophyd_async.fastcs.panda import (
-    PandaBitMux,
     PandaTimeUnits,
     SeqBlock,
     SeqTable,
@@ -24,8 +23,10 @@ from ophyd_async.fastcs.panda import (
 
 from panda_ophyd.errors import FieldValueError, PandaError, SequenceError
 from panda_ophyd.flyers.block import Block, block_behind
+from panda_ophyd.flyers.drives import Drive, Loads, OneSequencer
 from panda_ophyd.flyers.watch import Moment, StalledError, until_over
-from panda_ophyd.loading import Loading, SessionTablePort, TableStatus, load
+from panda_ophyd.loading import Loading, TableStatus
+from panda_ophyd.loading.port import SessionTablePort
 from panda_ophyd.sequences import SeqLines, SeqState, SequenceProgress, Trigger
 
 READY_TIMEOUT = 5.0
@@ -63,23 +64,26 @@ class Sequencer:
     Args:
         seq: ``panda.seq[1]``, connected, or in mock mode.
         patience: seconds without any movement after which a run fails; None for never.
+        drive: what starts it; its own ENABLE by default.
 
     Attributes:
         moment: the last look, None before the first.
         frames: of the run that is set up, None if not known.
         loading: its table, None if it was set through the signal, or in mock mode.
         block: on the wire, None in mock mode.
+        begun: frames that had begun when it was interrupted, None if it was not.
         running: from its start until it was found at its end.
     """
 
-    def __init__(self, seq: SeqBlock, patience: float | None) -> None:
+    def __init__(self, seq: SeqBlock, patience: float | None, drive: Drive | None = None) -> None:
         self.seq = seq
+        self._drive = OneSequencer(seq, Loads()) if drive is None else drive
         self.moment: Moment | None = None
         self.frames: int | None = None
         self.loading: Loading | None = None
         self.block: Block | None = None
+        self.begun: int | None = None
         self._patience = patience
-        self._port: SessionTablePort | None = None
         self._feeding: asyncio.Task[None] | None = None
         self._stopping = False
         self.running = False
@@ -96,11 +100,10 @@ class Sequencer:
     async def reset(self) -> None:
         """Disable it and forget what it played; the first thing of every preparation."""
         await self._stop_feeding()
-        self.moment = self.frames = self.loading = None
+        self.moment = self.frames = self.loading = self.begun = None
         self._stopping = self.running = False
         self.block = block_behind(self.seq, "enable")
-        self._port = None
-        await self.seq.enable.set(PandaBitMux.ZERO)
+        await self._drive.reset(self.block)
 
     async def set_up(self, sequence: Sequence, clock: float) -> None:
         """Connect its inputs, then load what it is to play, in ticks.
@@ -113,8 +116,7 @@ class Sequencer:
             SequenceError, FieldValueError: as `panda_ophyd.loading.load`.
         """
         seq: Any = self.seq
-        for name, source in (sequence.inputs or {}).items():
-            await getattr(seq, name).set(source)
+        await self._drive.connect(sequence.inputs or {})
         await seq.prescale_units.set(PandaTimeUnits.US)
         await seq.prescale.set(0)
         await seq.repeats.set(sequence.repeats)
@@ -122,9 +124,8 @@ class Sequencer:
             await seq.table.set(as_table(SeqLines.concat(sequence.lines)))
             return
         self._progress, self._unit = SequenceProgress(), 1 / clock
-        self._port = SessionTablePort(self.block.session, f"{self.block.name}.TABLE")
         lines = tapped(sequence.lines, self._progress)
-        self.loading = await load(self._port, lines, repeats=sequence.repeats, clock=clock)
+        self.loading = await self._drive.load(lines, repeats=sequence.repeats, clock=clock)
         self.frames = sequence.frames
         if self.loading.kind == "fixed":
             self._progress.repeats = sequence.repeats
@@ -140,7 +141,7 @@ class Sequencer:
         """
         if self.block is None:
             return
-        self._port = SessionTablePort(self.block.session, f"{self.block.name}.TABLE")
+        self._drive.adopt()
         self._progress, self._unit = SequenceProgress(lines_of(table), repeats=repeats), unit
         self.frames = self._progress.total_frames
 
@@ -152,12 +153,12 @@ class Sequencer:
         Raises:
             SequenceError: it has no table, or does not start.
         """
-        if self._port is not None:
-            await self._until_ready(self._port)
+        if self._drive.port is not None:
+            await self._until_ready(self._drive.port)
         if self.loading is not None and not self.loading.handed_over:
             self._feeding = asyncio.create_task(self.loading.feed(), name=f"feed {self.name}")
         self.running = True
-        await self.seq.enable.set(PandaBitMux.ONE)
+        await self._drive.enable()
         try:
             await wait_for_value(self.seq.active, True, timeout=START_TIMEOUT)
         except TimeoutError as slow:
@@ -178,7 +179,7 @@ class Sequencer:
         Raises:
             SequenceError: it stopped early, was disabled, starved, or nothing moves any more.
         """
-        if self._port is None:
+        if self._drive.port is None:
             await wait_for_value(self.seq.active, False, timeout=None)
             return
         watching = asyncio.create_task(
@@ -186,6 +187,10 @@ class Sequencer:
         )
         try:
             await self._either(watching)
+        except SequenceError:
+            if not self._stopping:
+                raise
+            return  # what a stream says of being interrupted
         except StalledError as stall:
             if self._stopping:
                 return
@@ -193,6 +198,7 @@ class Sequencer:
             raise await self._error(what, stall.moment) from None
         finally:
             watching.cancel()
+            self.running = False
         await self._judge()
 
     async def _either(self, watching: asyncio.Task[Moment]) -> None:
@@ -206,7 +212,6 @@ class Sequencer:
 
     async def _judge(self) -> None:
         """Tell an end from one that came too early."""
-        self.running = False
         end = self.moment
         if self._stopping or end is None:
             return
@@ -217,17 +222,32 @@ class Sequencer:
             raise await self._error("it was disabled while lines were still to come")
         if not self._is_complete(end):
             raise await self._error("it was disabled before its end")
+        await self._drive.ended()
 
     def _is_complete(self, end: Moment) -> bool:
         return self.frames is None or end.done >= self.frames
 
     # Stopping
 
+    async def until_waiting(self) -> None:
+        """Return when no frame is under way: it waits for a window, or is over."""
+        while (status := await self._status()).active and status.state != WAITING:  # noqa: ASYNC110
+            await asyncio.sleep(READY_PERIOD)
+
     async def interrupt(self) -> None:
         """Stop now, on purpose: `finish` returns, and what was complete is complete."""
         self._stopping = True
-        await self.seq.enable.set(PandaBitMux.ZERO)
+        if self.running and self._drive.port is not None:
+            self.begun = await self._frames_begun()
+        await self._drive.disable()
         await self._stop_feeding()
+
+    async def _frames_begun(self) -> int | None:
+        try:
+            status = await self._status()
+        except SequenceError as fault:  # which is no reason not to stop
+            return fault.frames_done
+        return self._frames_done(status) + (status.active and status.state != WAITING)
 
     async def stop(self) -> None:
         """Disable it, and drop a stream that it has not played.
@@ -236,7 +256,7 @@ class Sequencer:
             TimeoutError: it stays active.
         """
         await self.interrupt()
-        await wait_for_value(self.seq.active, False, timeout=START_TIMEOUT)
+        await self._drive.until_idle(START_TIMEOUT)
         if self.loading is not None and self.loading.kind != "fixed":
             await self.loading.abandon()
             self.loading = None
@@ -257,30 +277,37 @@ class Sequencer:
         self.moment = moment
 
     async def _status(self) -> TableStatus:
-        if self._port is None:
+        if self._drive.port is None:
             raise RuntimeError("a sequencer in mock mode has nothing to look at")
-        return await (self._port.status() if self.loading is None else self.loading.check())
+        return await (self._drive.port.status() if self.loading is None else self.loading.check())
 
     async def _look(self) -> Moment:
         status = await self._status()
         done = self._frames_done(status)
         waits_for, inputs = await self._waits_for(status)
         return Moment(
-            active=status.active,
+            active=not self._is_over(status),
             health=status.health,
             done=done,
             at=(status.place, status.state),
             due=self._due(status),
             waits_for=waits_for,
             inputs=inputs,
+            levels="waiting for BIT" in waits_for,
         )
 
     def _frames_done(self, status: TableStatus) -> int:
-        return self._progress.frames_done(*status.place, SeqState[status.state])
+        return self._progress.frames_done(*self._place(status), SeqState[status.state])
+
+    def _place(self, status: TableStatus) -> tuple[int, int, int]:
+        return status.place if self.loading is None else self.loading.place(status)
+
+    def _is_over(self, status: TableStatus) -> bool:
+        return not status.active if self.loading is None else self.loading.is_over(status)
 
     def _due(self, status: TableStatus) -> float:
         """Return what one repeat of the present line takes, s."""
-        line = self._progress.line(status.line)
+        line = self._progress.line(self._place(status)[1])
         if line is None or status.state == WAITING:
             return 0.0
         repeats = max(int(line.repeats[0]), 1)
@@ -288,10 +315,12 @@ class Sequencer:
 
     async def _waits_for(self, status: TableStatus) -> tuple[str, dict[str, str]]:
         """Return what it waits for in words, and what that depends on with its present value."""
-        words = self._progress.waits_for(status.line, SeqState[status.state])
-        if not words or self.block is None:
+        words = self._progress.waits_for(self._place(status)[1], SeqState[status.state])
+        names = _INPUT.findall(words)
+        if not names or self.block is None:
+            # State and line may be of two ticks: then the line is one that waits for nothing
             return "", {}
-        (name,) = _INPUT.findall(words)
+        (name,) = names
         source = (await self.block.read(name))[name]
         if "." not in source:
             return f"{words}, but {name} is {source}: connect it", {}

@@ -40,6 +40,7 @@ class Moment:
         due: seconds until it comes further by itself, 0 if it depends on others.
         waits_for: what it waits for, in words; "" if for nothing.
         inputs: what that depends on, target to text.
+        levels: whether those are bits; else they are positions, which flicker.
     """
 
     active: bool
@@ -49,6 +50,7 @@ class Moment:
     due: float = 0.0
     waits_for: str = ""
     inputs: Mapping[str, str] | None = None
+    levels: bool = False
 
     @property
     def healthy(self) -> bool:
@@ -113,12 +115,13 @@ def has_progressed(before: Moment, now: Moment) -> bool:
     if before.at != now.at or before.active != now.active:
         return True
     old, new = before.inputs or {}, now.inputs or {}
-    return any(_moved(text, new.get(target, text)) for target, text in old.items())
+    pairs = [(text, new.get(target, text)) for target, text in old.items()]
+    if now.levels:
+        return any(earlier != later for earlier, later in pairs)
+    return any(_moved(*pair) for pair in pairs)
 
 
 def _moved(old: str, new: str) -> bool:
     if _NUMBER.fullmatch(old) and _NUMBER.fullmatch(new):
-        # A level has moved when it has changed at all, a position when it is no flicker
-        level = {old, new} == {"0", "1"}
-        return level or abs(int(new) - int(old)) >= MOVED
+        return abs(int(new) - int(old)) >= MOVED
     return old != new

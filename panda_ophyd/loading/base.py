@@ -80,6 +80,17 @@ class Loading(ABC):
     def frames_done(self, status: TableStatus) -> int | None:
         """Return how many frames were complete at a status, None if not known."""
 
+    def is_over(self, status: TableStatus) -> bool:
+        """Return whether a status that `check` gave is one after which nothing is played."""
+        return not status.active
+
+    def place(self, status: TableStatus) -> tuple[int, int, int]:
+        """Return run, line and repeat of a line at a status, of the lines that were given.
+
+        They are those of the table unless lines had to be split to be loaded.
+        """
+        return status.place
+
     async def abandon(self) -> None:
         """Drop every table, whatever its mode, also in the middle of `feed` once cancelled.
 

@@ -49,11 +49,13 @@ class Chunk:
         words: ``(4n,)`` uint32, as the box has them.
         ticks: ``(n,)`` int64, playing time of each line with all its repeats.
         frames: ``(n,)`` int64, frames of the scan that are complete when a line has ended.
+        is_split: whether its last two lines are one of those that were given.
     """
 
     words: Words
     ticks: Counts
     frames: Counts
+    is_split: bool = False
 
     @classmethod
     def of(cls, lines: Lines, prescale: int = 1) -> Chunk:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -70,6 +71,7 @@ class DoubleBuffered(Loading):
         self._torn = False
         self._next = 0
         self._reached = (0, 0)
+        self._splits: list[tuple[int, int]] = []
 
     @property
     @override
@@ -141,6 +143,19 @@ class DoubleBuffered(Loading):
         return self._ledger.frames_at(status) if status.line else 0
 
     @override
+    def is_over(self, status: TableStatus) -> bool:
+        # Between two tables neither is active
+        return self._last_sent and not self._out
+
+    @override
+    def place(self, status: TableStatus) -> tuple[int, int, int]:
+        before = bisect_left(self._splits, (status.line, 0))
+        line, line_repeat = status.line - before, status.line_repeat
+        if before < len(self._splits) and self._splits[before][0] == status.line:
+            line, line_repeat = line - 1, line_repeat + self._splits[before][1]
+        return status.repeat, line, line_repeat
+
+    @override
     async def abandon(self) -> None:
         await self._turns.reset()
         for port in self._turns.ports:
@@ -190,6 +205,8 @@ class DoubleBuffered(Loading):
         before = await port.status()
         self._ledger.add(chunk)
         repeats = int(chunk.repeats[-1])
+        if chunk.is_split:
+            self._splits.append((self._ledger.lines, int(chunk.repeats[-2])))
         table = _Table(self._next, *begins, len(chunk), repeats, before)
         in_time = await self._turns.ready(self._next)
         self._torn = False

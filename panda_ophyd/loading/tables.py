@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from panda_ophyd.errors import FieldValueError
@@ -61,7 +63,7 @@ class TurnCutter:
         if at is None:
             reason = (
                 f"none of them ends with outputs low for more than {self._hand_over} ticks, which"
-                f" is what it takes until the other sequencer goes on"
+                f" is what it takes until the other sequencer goes on: give frames more dead time"
             )
             lines = f"lines {first} to {first + len(chunk) - 1}"
             raise FieldValueError(self._target, lines, reason)
@@ -94,7 +96,7 @@ class TurnCutter:
         words[3] -= np.uint32(self._hand_over)
         # its time stays what it was: the hand-over is part of it
         parts.append(Chunk(words, np.array([each]), np.array([ending])))
-        return Chunk.joined(parts)
+        return replace(Chunk.joined(parts), is_split=repeats > 1)
 
 
 def _with_repeats(line: Chunk, repeats: int) -> np.ndarray[tuple[int], np.dtype[np.uint32]]:

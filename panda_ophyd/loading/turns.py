@@ -126,12 +126,15 @@ class Turns(Protocol):
     """What loading needs of two sequencers that take turns.
 
     Attributes:
-        ports: their tables, in the order of their turns.
         hand_over: ticks from the end of a table to the start of the next.
     """
 
-    ports: tuple[TablePort, TablePort]
     hand_over: int
+
+    @property
+    def ports(self) -> tuple[TablePort, TablePort]:
+        """Their tables, in the order of their turns."""
+        ...
 
     async def check(self) -> None:
         """Make sure that they are wired to take turns.
@@ -173,7 +176,7 @@ class SessionTurns:
         self._session = session
         self._wiring = wiring
         first, second = wiring.sequencers
-        self.ports: tuple[TablePort, TablePort] = (
+        self.ports: tuple[SessionTablePort, SessionTablePort] = (
             SessionTablePort(session, f"{first}.TABLE"),
             SessionTablePort(session, f"{second}.TABLE"),
         )

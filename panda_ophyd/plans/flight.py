@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import bluesky.plan_stubs as bps
 from bluesky.utils import MsgGenerator, short_uid
 from ophyd_async.core import DetectorTrigger, TriggerInfo
 
+from panda_ophyd.errors import CaptureError
 from panda_ophyd.flyers.watch import PATIENCE
 from panda_ophyd.plans.waiting import Finish, each, settle, wait_within
 
@@ -93,9 +94,11 @@ class Flight:
     stream: str = STREAM
     flush_period: float = FLUSH_PERIOD
     longest_pause: float = 0.0
+    _first: int = field(default=0, init=False)
 
     def fly(self) -> MsgGenerator[None]:
         """Prepare, fly and collect; documents name every row on disk, however it ends."""
+        self._spare_frames()
         yield from self._prepare()
         rows = yield from self._begin()
         try:
@@ -104,14 +107,39 @@ class Flight:
             yield from self._collect_what_there_is()
             raise
 
+    def _spare_frames(self) -> None:
+        """Say what has to happen before a stage brakes: PCAP is disarmed, so that no row is wrong.
+
+        With detectors at the end of a window, for a frame that is cut has triggered them.
+        """
+        finish = getattr(self.flyer.flyable_logic, "finish_window", self.panda.pause)
+        for axis in getattr(self.motion, "axes", ()):
+            axis.before_stop = finish if self.detectors else self.panda.pause
+
     def _fly(self, rows: Finish) -> MsgGenerator[None]:
         while not rows.done:
             yield from self._run(rows)
             if rows.done:
                 break
             if self._interrupted:
-                yield from self._prepare_from((yield from self._rows_so_far()))
+                done = yield from self._rows_so_far()
+                self._check_detectors(done)
+                yield from self._prepare_from(done)
         yield from self._collect()
+
+    def _check_detectors(self, rows: int) -> None:
+        """Refuse to go on where detectors have frames that the PandA has no row of."""
+        begun = self.flyer.flyable_logic.frames_begun
+        if self.detectors and (begun is None or self._first + begun != rows):
+            names = ", ".join(one.device.name for one in self.detectors)
+            raise CaptureError(
+                f"{self.panda.name}: it was paused within a frame, of which there is no row, and"
+                f" {names} was triggered for it: what follows would be one frame off. Pause scans"
+                " with detectors between windows, or abort them",
+                reason="paused within a frame",
+                samples_sent=None,
+                samples_written=rows,
+            )
 
     @property
     def _devices(self) -> list[Any]:
@@ -138,6 +166,7 @@ class Flight:
 
     def _prepare_from(self, frame: int) -> MsgGenerator[None]:
         yield from self.motion.prepare(frame)
+        self._first = frame
         value = self.value_from(frame)
         prepared = yield from each([bps.prepare(self.flyer, value, group=_group())])
         yield from settle(prepared)

@@ -8,7 +8,8 @@ Source: flyscan.md 1.13, 3.5, 3.6.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+import inspect
+from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,8 +29,8 @@ from panda_ophyd.encoders import (
 from panda_ophyd.encoders.motors import check_places, position_of
 from panda_ophyd.errors import EncoderError, FieldValueError
 from panda_ophyd.flyers import ScanInfo
+from panda_ophyd.flyers.scans import frames_from
 from panda_ophyd.plans.waiting import Finish, each, settle
-from panda_ophyd.scanframes import batches
 from panda_ophyd.sequences import Frames
 
 ATTEMPTS = 3
@@ -50,7 +51,7 @@ def windows_of(info: ScanInfo) -> Iterator[MotionWindow]:
     Raises:
         FieldValueError: as `motion_windows` and `batches`.
     """
-    frames = batches(info.spec, {}, start=info.start, region=info.region, duration=info.duration)
+    frames = frames_from(info, {})
     open_frames: list[Frames] = []
     first = info.start
     for batch in frames:
@@ -164,6 +165,11 @@ class WindowMotion:
         self._window: MotionWindow | None = None
         self._at_start = False
 
+    @property
+    def axes(self) -> list[BoundAxis]:
+        """What the plan moves."""
+        return [one.axis for one in self._axes.values()]
+
     def look_ahead(self) -> MsgGenerator[Outlook]:
         """Go through all windows, moving nothing.
 
@@ -275,24 +281,82 @@ class WindowMotion:
         ))  # fmt: skip
 
 
+class Controller:
+    """The flyer of a motion controller, which is paused after the PandA, never before it.
+
+    The RunEngine pauses what it has seen in no order, and rows of a stage that brakes would be
+    wrong; it sees this in place of the flyer.
+
+    Args:
+        flyer: of the controller.
+    """
+
+    parent = None
+
+    def __init__(self, flyer: Any) -> None:
+        self.flyer = flyer
+        self.name: str = flyer.name
+        self.before_stop: Callable[[], Awaitable[None]] | None = None
+
+    def stage(self) -> Any:
+        """Stage it, if it can be staged."""
+        return self._if_it_can("stage")
+
+    def unstage(self) -> Any:
+        """Unstage it, which stops it."""
+        return self._if_it_can("unstage")
+
+    def _if_it_can(self, what: str) -> Any:
+        act = getattr(self.flyer, what, None)
+        return [self] if act is None else act()
+
+    def prepare(self, value: Any) -> Any:
+        """Let it go to where the first window begins."""
+        return self.flyer.prepare(value)
+
+    def kickoff(self) -> Any:
+        """Let it go."""
+        return self.flyer.kickoff()
+
+    def complete(self) -> Any:
+        """Be done when it is."""
+        return self.flyer.complete()
+
+    async def pause(self) -> None:
+        """Disarm, then pause the controller, or stop it if it knows no pause."""
+        if self.before_stop is not None:
+            await self.before_stop()
+        for name in ("pause", "stop"):
+            act = getattr(self.flyer, name, None)
+            if act is not None:
+                answer = act()
+                if inspect.isawaitable(answer):
+                    await answer
+                return
+
+    async def resume(self) -> None:
+        """Do nothing: it is prepared again."""
+
+
 class FlyerMotion:
     """A flyer of a motion controller goes through the windows by itself.
 
     Args:
-        flyer: prepared with a list of windows, or with what `value_from` makes of a frame.
+        flyer: of the controller.
         value_from: what it is prepared with, from a frame on.
     """
 
     def __init__(self, flyer: Any, value_from: Callable[[int], Any]) -> None:
-        self._flyer = flyer
+        self.axes = [Controller(flyer)]
         self._value_from = value_from
         self._begun = False
 
     def prepare(self, frame: int) -> MsgGenerator[None]:
         """Let it go to where it begins."""
         self._begun = False
+        (controller,) = self.axes
         value = self._value_from(frame)
-        prepared = yield from each([bps.prepare(self._flyer, value, group=short_uid("motion"))])
+        prepared = yield from each([bps.prepare(controller, value, group=short_uid("motion"))])
         yield from settle(prepared)
 
     def moves(self) -> Generator[Any, Any, Finish | None]:
@@ -300,6 +364,7 @@ class FlyerMotion:
         if self._begun:
             return None
         self._begun = True
-        started = yield from each([bps.kickoff(self._flyer, group=short_uid("motion"))])
+        (controller,) = self.axes
+        started = yield from each([bps.kickoff(controller, group=short_uid("motion"))])
         yield from settle(started)
-        return (yield from each([bps.complete(self._flyer, group=short_uid("motion"))]))
+        return (yield from each([bps.complete(controller, group=short_uid("motion"))]))

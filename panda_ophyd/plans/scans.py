@@ -13,12 +13,13 @@ from typing import Any, Literal
 import bluesky.preprocessors as bpp
 from bluesky.utils import MsgGenerator, plan
 from ophyd_async.fastcs.panda import PosOutScaleOffset
-from scanspec.specs import Spec  # pyright: ignore[reportMissingTypeStubs]
+from scanspec.specs import Fly, Spec  # pyright: ignore[reportMissingTypeStubs]
 
 from panda_ophyd.encoders import BoundAxis, MotionWindow
 from panda_ophyd.errors import FieldValueError
-from panda_ophyd.flyers import ScanInfo, ScanSpecSeqTableFlyableLogic
+from panda_ophyd.flyers import Loads, ScanInfo, ScanSpecSeqTableFlyableLogic
 from panda_ophyd.flyers.scans import Survey, survey_of
+from panda_ophyd.loading import TurnWiring
 from panda_ophyd.plans.detectors import Exposures, Negotiated, negotiate, triggered
 from panda_ophyd.plans.flight import STANDING, Flight, Motion
 from panda_ophyd.plans.motion import FlyerMotion, Outlook, WindowMotion, driven, windows_of
@@ -36,6 +37,7 @@ from panda_ophyd.sequences import (
 from panda_ophyd.wires import Wires, check_wires, connect_wires
 from panda_ophyd.wires import capture as capture_wires
 from panda_ophyd.wires import spec as spec_wires
+from panda_ophyd.wires import spec_in_turns as turns_wires
 from panda_ophyd.wires.stubs import await_plan
 
 Axes = Mapping[Any, BoundAxis | PosOutScaleOffset]
@@ -54,6 +56,9 @@ class Sequencing:
         outputs: which are high when.
         patience: seconds without any movement after which the scan fails; None for never.
         speed: how many times faster than ours the box's time passes: 1 but in rehearsals.
+        turns: blocks of two sequencers that take turns where a scan does not fit the table of a
+            box that cannot stream; elsewhere they are left alone.
+        loads: how lines are cut when they do not all fit.
     """
 
     seq: int = 1
@@ -64,6 +69,8 @@ class Sequencing:
     outputs: Outputs = field(default_factory=Outputs)
     patience: float | None = 10.0
     speed: float = 1.0
+    turns: TurnWiring = field(default_factory=TurnWiring)
+    loads: Loads = field(default_factory=Loads)
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,7 @@ def fly_spec(
     capture: Sequence[str] = ("Mean", "Min", "Max"),
     region: Region | None = None,
     duration: float | None = None,
+    dwell: float | None = None,
     motion: Any = None,
     exposures: Exposures | None = None,
     sequencing: Sequencing | None = None,
@@ -115,6 +123,7 @@ def fly_spec(
         capture: options of each axis' encoder; nothing is changed if empty.
         region: which frames are taken, by their midpoints: ``Circle("x", "y", 1.0, 2.8, 0.5)``.
         duration: seconds a frame, of a spec without.
+        dwell: the same; each frame is a window that the stage enters from rest, as in step scans.
         motion: a flyer of a motion controller that goes through the windows, a list of
             `MotionWindow` being what it is prepared with; None: the plan drives the motors, and
             each window has to be a straight line at constant velocity.
@@ -129,7 +138,11 @@ def fly_spec(
         FieldValueError, WiringError, EncoderError: before anything has moved.
         SequenceError, CaptureError: the scan did not go well.
     """
-    info = ScanInfo(spec, region=region, duration=duration)
+    if dwell is not None and duration is not None:
+        raise FieldValueError("dwell", dwell, f"duration is {duration}: give one of them")
+    if dwell is not None:  # which gives frames their bounds, too
+        spec = Fly(dwell @ spec)
+    info = ScanInfo(spec, region=region, duration=duration, stepped=dwell is not None)
     how, exposed = sequencing or Sequencing(), exposures or Exposures()
     axes = {axis_name(axis): bound for axis, bound in (motors or {}).items()}
     known = yield from negotiate(dets)
@@ -137,14 +150,8 @@ def fly_spec(
     survey = yield from _surveyed(info)
     info = replace(info, deadtime=dead, placement=how.placement, rounding=how.rounding)
     stage_motion, outlook = yield from _motion(info, axes, motion, moving or Moving())
-    detectors, pulses = triggered(
-        dets, known, exposed, survey.frames, survey.shortest - dead, survey.shortest,
-        f"SEQ{how.seq}.OUTA",
-    )  # fmt: skip
     compared = {name: pos_out(axes[name]) for name in _compared(spec, axes)}
     targets = {name: out.name for name, out in compared.items()}
-    wires = _wires(targets, how, guard, capture, pausable=pausable) | pulses
-    yield from (connect_wires(panda, wires) if wire else check_wires(panda, wires))
     logic = ScanSpecSeqTableFlyableLogic(
         panda.seq[how.seq],
         motor_pos_outs=compared,
@@ -153,7 +160,17 @@ def fly_spec(
         patience=None if how.patience is None else how.patience + outlook.longest_pause,
         panda=panda,
         speed=how.speed,
+        loads=how.loads,
     )
+    turns = yield from _turns(logic, info, how, _inputs(targets, how, guard))
+    live = f"SEQ{how.seq}.OUTA" if turns is None else f"{turns.outputs['A']}.OUT"
+    detectors, pulses = triggered(
+        dets, known, exposed, survey.frames, survey.shortest - dead, survey.shortest, live
+    )
+    wires = _wires(targets, how, guard, capture, turns, pausable=pausable) | pulses
+    yield from (connect_wires(panda, wires) if wire else check_wires(panda, wires))
+    if turns is not None:
+        logic = replace(logic, turns=turns)
     flyer = logic.with_device(name=f"{panda.name}-seq{how.seq}")
     flight = Flight(
         panda,
@@ -173,6 +190,8 @@ def fly_spec(
 def flown(flight: Flight, metadata: Mapping[str, Any], motion: Motion) -> MsgGenerator[None]:
     """Stage, open a run, fly, and leave box, file and motors in order however it ends."""
     devices = [flight.panda, flight.flyer, *(one.device for one in flight.detectors)]
+    if isinstance(motion, FlyerMotion):
+        devices += motion.axes
 
     @bpp.stage_decorator(devices)
     @bpp.run_decorator(md=dict(metadata))
@@ -214,11 +233,35 @@ def _compared(spec: Spec[Any], axes: Axes) -> list[str]:
     return [name for name in reversed(names) if name in axes][:3]
 
 
+def _turns(
+    logic: ScanSpecSeqTableFlyableLogic, info: ScanInfo, how: Sequencing, inputs: Mapping[str, str]
+) -> MsgGenerator[TurnWiring | None]:
+    """Return the blocks for two sequencers by turns, None if one is enough."""
+
+    async def too_long() -> bool:
+        return await logic.is_too_long(info)
+
+    if not (yield from await_plan(too_long)):
+        return None
+    return replace(how.turns, inputs={**how.turns.inputs, **inputs})
+
+
+def _inputs(
+    compared: Mapping[str, str], how: Sequencing, guard: GuardName | Guard | None
+) -> dict[str, str]:
+    """Return inputs of a sequencer and what they are connected to."""
+    inputs = {f"POS{at}": target for at, target in zip("ABC", compared.values(), strict=False)}
+    if guard == "gate" or isinstance(guard, GateGuard):
+        inputs["BITA"] = how.gate
+    return inputs
+
+
 def _wires(
     compared: Mapping[str, str],
     how: Sequencing,
     guard: GuardName | Guard | None,
     options: Sequence[str],
+    turns: TurnWiring | None,
     *,
     pausable: bool,
 ) -> Wires:
@@ -228,7 +271,11 @@ def _wires(
         reason = "name the bit that is high in windows: Sequencing(gate='TTLIN1.VAL')"
         raise FieldValueError("gate", how.gate, reason)
     gate = how.gate if gated else None
-    wires = spec_wires(list(compared.values()), gate=gate, seq=how.seq, keep_enabled=pausable)
+    if turns is None:
+        wires = spec_wires(list(compared.values()), gate=gate, seq=how.seq, keep_enabled=pausable)
+    else:
+        run, live = f"{turns.run}.OUT", f"{turns.outputs['A']}.OUT"
+        wires = turns_wires(turns.settings(), run=run, live=live, keep_enabled=pausable)
     if not options:
         return wires
     names = {target: axis for axis, target in compared.items()}

@@ -137,6 +137,8 @@ class SequenceProgress:
         if at < 0:
             return ""
         trigger = Trigger(int(chunk.lines.trigger[at]))
+        if trigger is Trigger.IMMEDIATE:  # state and line were read one after the other
+            return ""
         return f"waiting for {trigger.condition(int(chunk.lines.position[at]))}"
 
     def line(self, table_line: int) -> SeqLines | None:

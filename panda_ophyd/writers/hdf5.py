@@ -56,6 +56,9 @@ RESERVE_BYTES = 32 * 1024 * 1024
 _LENGTH_AT = 28
 """Where the superblock of versions 2 and 3 says how long the file is."""
 
+_WIDEST = 8
+"""Bytes of a row of most datasets."""
+
 _LONGEST = 1 << 50
 """Bytes of a file beyond which its length is nonsense."""
 
@@ -122,7 +125,7 @@ class Hdf5Writer(Writer):
         self._close_leftovers()
         try:
             with self._blamed("cannot be made an HDF5 file"):
-                self._file = make_file(path)
+                self._file = make_file(path, 0 if self._filters else self._options.chunk * _WIDEST)
         finally:
             if self._file is None:  # nothing of ours is in it, so the name is free again
                 path.unlink(missing_ok=True)

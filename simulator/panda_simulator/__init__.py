@@ -5,15 +5,17 @@ from typing import TYPE_CHECKING, Any
 from panda_simulator.simulator import Simulator, serve_in_thread
 
 if TYPE_CHECKING:
-    from panda_simulator.motor import SimMotor
+    from panda_simulator.motor import SimMotor, SimTrajectory
 
-__all__ = ["SimMotor", "Simulator", "serve_in_thread"]
+__all__ = ["SimMotor", "SimTrajectory", "Simulator", "serve_in_thread"]
+
+_DEVICES = "SimMotor", "SimTrajectory"
 
 
 def __getattr__(name: str) -> Any:
-    """Return `SimMotor`, which needs ophyd-async: whoever does not use it need not wait for it."""
-    if name == "SimMotor":
-        from panda_simulator.motor import SimMotor  # noqa: PLC0415
+    """Return a device, which needs ophyd-async: whoever does not use it need not wait for it."""
+    if name in _DEVICES:
+        from panda_simulator import motor  # noqa: PLC0415
 
-        return SimMotor
+        return getattr(motor, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -37,6 +37,7 @@ class Axis:
         self._begin: Callable[[], int] = lambda: self.motion.end() + 1
         self._changed: list[Callable[[int], None]] = []
         self._now: Callable[[], int] = self.motion.end
+        self._left: Callable[[int], None] | None = None
 
     def attach(self, begin: Callable[[], int], now: Callable[[], int], frequency: int) -> None:
         """Say where the tick of a change and the present one come from, and how fast they pass."""
@@ -97,11 +98,45 @@ class Axis:
         ]
         return self._replace(tick, pieces)
 
-    def stop(self) -> int:
-        """Brake; return the tick at which it stands."""
-        tick = self._begin()
+    def stop(self, tick: int | None = None) -> int:
+        """Brake, from the next tick on or a given one; return the tick at which it stands."""
+        tick = self._begin() if tick is None else tick
         pieces = stopping(tick, self.motion, self._acceleration())
-        return self._replace(tick, pieces) if pieces else tick
+        if not pieces and self.motion.end() <= tick and self._left is None:
+            return tick
+        # where it stands for a moment only, that is for good now
+        return self._replace(tick, pieces or [Piece(tick, self.motion.at(tick), 0, 0)])
+
+    def follow(self, tick: int, pieces: list[Piece], left: Callable[[int], None]) -> None:
+        """Go along the first part of a path that is planned ahead, whatever the limits are.
+
+        Args:
+            tick: at which it begins.
+            pieces: the first begins there, the last one is at rest.
+            left: called with the tick if the axis is told to do something else.
+        """
+        self._replace(tick, pieces)
+        self._left = left
+
+    def extend(self, pieces: list[Piece]) -> None:
+        """Add the next part of a path, before the part that is known comes to its end.
+
+        Whoever looks ahead learns of it by `announce`.
+        """
+        self.motion.extend(pieces)
+
+    def announce(self, tick: int) -> None:
+        """Tell everybody that a part of a path that was added begins at a tick, the next one."""
+        for changed in self._changed:
+            changed(tick)
+
+    def follows(self, left: Callable[[int], None]) -> bool:
+        """Tell whether it is on the path of whoever gave this function to `follow`."""
+        return self._left == left
+
+    def arrive(self) -> None:
+        """Be at the end of a path."""
+        self._left = None
 
     def place(self, position: float) -> None:
         """Be somewhere else at once.
@@ -126,7 +161,10 @@ class Axis:
         return max(to_fixed(self.acceleration) // self.frequency**2, 1)
 
     def _replace(self, tick: int, pieces: list[Piece]) -> int:
+        left, self._left = self._left, None
         self.motion.replace(tick, pieces)
         for changed in self._changed:
             changed(tick)
+        if left is not None:
+            left(tick)
         return self.motion.end()

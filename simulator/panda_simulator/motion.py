@@ -140,6 +140,8 @@ class Motion:
         self.pieces: list[Piece] = [Piece(0, position, 0, 0)]
         """All of them; another list whenever they change."""
         self._ticks = [0]
+        self._changes = [0]
+        """Ticks from which on it went on differently, the last of them."""
 
     def at(self, tick: int) -> int:
         """Return the position at a tick."""
@@ -190,11 +192,28 @@ class Motion:
     def replace(self, tick: int, pieces: list[Piece]) -> None:
         """Go on differently from a tick on; the past stays as it was.
 
-        Only the last pieces are kept: nobody asks for much older positions.
+        Only the last pieces are kept, and those since the change before: nobody asks for older
+        positions, as whoever adds up the past does so at each change.
         """
         current = max(bisect_right(self._ticks, tick - 1), 1)
-        self.pieces = [*self.pieces[max(current - _KEPT, 0) : current], *pieces]
+        self._go_on(tick, current, pieces)
+
+    def extend(self, pieces: list[Piece]) -> None:
+        """Go on from the tick at which all would end; nothing before it changes.
+
+        Time has come to what the extension before had added, or is told of that tick.
+
+        Args:
+            pieces: the first begins at `end`, the last one is at rest.
+        """
+        self._go_on(self._ticks[-1], len(self.pieces) - 1, pieces)
+
+    def _go_on(self, tick: int, current: int, pieces: list[Piece]) -> None:
+        since = max((change for change in self._changes if change <= tick), default=0)
+        needed = min(bisect_right(self._ticks, since) - 1, current)
+        self.pieces = [*self.pieces[max(needed - _KEPT, 0) : current], *pieces]
         self._ticks = [piece.tick for piece in self.pieces]
+        self._changes = [since, tick]
 
     def leaves(self, tick: int, low: int, high: int) -> int | None:
         """Return the first tick after `tick` at which the position is outside low … high."""
@@ -239,7 +258,7 @@ def stopping(tick: int, motion: Motion, acceleration: int) -> list[Piece]:
     return [brake, Piece(tick + ticks, brake.at(tick + ticks), 0, 0)]
 
 
-def _ticks(way: int, speed: int) -> int:
+def whole_ticks(way: int, speed: int) -> int:
     """Return the ticks that a way takes: the next whole number, unless it is one already.
 
     Numbers that were floats, or divided by a number of ticks, are not quite what was meant.
@@ -265,10 +284,10 @@ def moving(tick: int, start: int, target: int, speed: int, acceleration: int) ->
     if not distance:
         return [Piece(tick, target, 0, 0)]
     acceleration = max(acceleration, 1)
-    ramp = _ticks(speed, acceleration)
-    cruise = _ticks(distance, speed) - ramp
+    ramp = whole_ticks(speed, acceleration)
+    cruise = whole_ticks(distance, speed) - ramp
     if cruise <= 0:
-        ramp = math.isqrt(_ticks(distance, acceleration) - 1) + 1
+        ramp = math.isqrt(whole_ticks(distance, acceleration) - 1) + 1
         cruise = 0
     sign = 1 if target > start else -1
     bend = sign * max(distance // (2 * ramp * (ramp + cruise)), 1)

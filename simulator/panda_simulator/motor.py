@@ -1,4 +1,4 @@
-"""SimMotor: an axis of the simulated world as a bluesky motor.
+"""SimMotor: an axis of the simulated world as a bluesky motor; SimTrajectory flies several.
 
 The axis lives where the simulator lives, which may be another thread. All that the
 motor needs of the simulator is a way to call a function there.
@@ -29,7 +29,10 @@ from ophyd_async.core import (
 from ophyd_async.core import StandardReadableFormat as Format
 from typing_extensions import override
 
+from panda_simulator.controller import SimTrajectory
 from panda_simulator.world import Axis
+
+__all__ = ["SimMotor", "SimMotorMoveLogic", "SimTrajectory", "call_directly"]
 
 T = TypeVar("T")
 

@@ -10,13 +10,16 @@ INENC1 … INENC4, with 10 000 counts per millimetre.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from heapq import heappop, heappush
 from typing import Protocol, TypeAlias
 
 from panda_simulator.axis import Axis
 from panda_simulator.behaviours import Mark, Track
 from panda_simulator.clock import Clock
 from panda_simulator.encoders import Coarse, Encoder, Indexed, Noisy
+from panda_simulator.following import Following
+from panda_simulator.trajectory import Leg
 
 COUNTS_PER_MM = 10_000
 STANDARD_AXES: Mapping[str, int] = {"x": 1, "y": 2, "z": 3, "a": 4}
@@ -65,8 +68,13 @@ class Box(Protocol):
         """
         ...
 
-    def wake_at(self, tick: int) -> None:
-        """Let time come to a tick, though no block may have anything to do there."""
+    def wake_at(self, tick: int, then: Callable[[int], None] | None = None) -> None:
+        """Let time come to a tick, though no block may have anything to do there.
+
+        Args:
+            tick: the next one if it is over.
+            then: called with the tick; what it changes takes effect at the tick after.
+        """
         ...
 
     def fibre_laid(self, source: tuple[str, int], target: tuple[str, int]) -> None:
@@ -111,6 +119,8 @@ class World:
         self._cables: dict[tuple[str, int], tuple[tuple[str, int], Observer]] = {}
         """Input to the output at the other end of its cable, and what follows it."""
         self._fibres: list[tuple[tuple[str, int], tuple[str, int]]] = []
+        self._appointments: list[tuple[int, int, Callable[[int], None]]] = []
+        self._made = 0
         self.axes: dict[str, Axis] = {}
         self.encoders: dict[int, Track] = {}
         self.encoder_cables: dict[int, int] = {}
@@ -118,6 +128,15 @@ class World:
         for name, number in axes.items():
             self.add_axis(Axis(name))
             self.connect(name, number, COUNTS_PER_MM)
+
+    @property
+    def frequency(self) -> int:
+        """Ticks in a second."""
+        return self._clock.frequency
+
+    def present(self) -> int:
+        """Return the tick that the box has come to."""
+        return self._present()
 
     def add_axis(self, axis: Axis) -> None:
         """Add an axis."""
@@ -234,6 +253,45 @@ class World:
         tick = self._begin_change()
         return max(self.axes[name].move(target, tick) for name, target in targets.items())
 
+    def follow(
+        self,
+        legs: Iterable[Leg],
+        gate: str | None = None,
+        axes: Mapping[str, Axis] | None = None,
+    ) -> Following:
+        """Let axes go along a path from the next tick on; parts of it are planned as time passes.
+
+        Args:
+            legs: of the path, one after the other; all name the same axes. They may be very
+                many: some are taken now, and later ones before time comes to them.
+            gate: input of the box that is high in windows and low between, as ``"TTLIN1"``.
+            axes: by the name that they have in legs; those of the world by their own if not
+                given.
+
+        Raises:
+            KeyError: there is no such axis; none moves.
+            ValueError: there are no legs, or the box has no such input; none moves.
+        """
+        if gate is not None:
+            self.drive(*connector(gate), 0)
+
+        def drive(level: int, tick: int) -> None:
+            if gate is not None:
+                self.drive(*connector(gate), level, tick)
+
+        return Following(axes or self.axes, legs, self._begin_change, self.at, drive)
+
+    def at(self, tick: int, then: Callable[[int], None]) -> None:
+        """Call a function with a tick to come when time comes there.
+
+        What it changes takes effect at the tick after. A world without a box looks for what
+        is due when somebody asks where an axis is.
+        """
+        self._made += 1
+        heappush(self._appointments, (tick, self._made, then))
+        if self._box:
+            self._box.wake_at(tick, self._keep_appointments)
+
     def attach(self, box: Box) -> None:
         """Surround a box.
 
@@ -245,6 +303,9 @@ class World:
         self._box = box
         for source, target in self._fibres:
             box.fibre_laid(source, target)
+        # a box that was switched off and on
+        for tick, _, _ in self._appointments:
+            box.wake_at(tick, self._keep_appointments)
 
     def drive(self, block: str, number: int, level: int, tick: int | None = None) -> None:
         """Set the level on an input of the box, as ``drive("TTLIN", 1, 1)``.
@@ -291,7 +352,18 @@ class World:
 
     def _present(self) -> int:
         # not that of the clock: an axis stands when the box has seen it stand
-        return self._box.present() if self._box else self._clock.now()
+        if self._box:
+            return self._box.present()
+        now = self._clock.now()
+        while self._appointments and self._appointments[0][0] <= now:
+            due, _, then = heappop(self._appointments)
+            then(due)
+        return now
+
+    def _keep_appointments(self, tick: int) -> None:
+        while self._appointments and self._appointments[0][0] <= tick:
+            _, _, then = heappop(self._appointments)
+            then(tick)
 
     def _begin_change(self) -> int:
         return self._box.begin_change() if self._box else self._clock.now()

@@ -54,7 +54,7 @@ def read(path: Path) -> Rows:
             for name, item in file.items()
             if isinstance(item, h5py.Dataset) and name != "absolute_time"
         }
-        return Rows(columns, {name: file.attrs[name] for name in file.attrs})
+        return Rows(columns, dict(file.attrs.items()))
 
 
 async def set_all(panda: Any, *pairs: tuple[Any, Any]) -> None:

@@ -168,7 +168,7 @@ async def test_a_compare_that_somebody_disables_is_no_success(box):
     simulator, panda = box
 
     async def disable() -> None:
-        while "WAIT_RISING" not in simulator._server.command("PCOMP1.STATE?"):
+        while "WAIT_RISING" not in simulator._server.command("PCOMP1.STATE?"):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         assert simulator._server.command("PCOMP1.ENABLE=ZERO") == "OK\n"
 

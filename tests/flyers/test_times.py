@@ -19,6 +19,7 @@ from panda_ophyd.flyers import (
     TimeInfo,
     TimeResolvedFlyableLogic,
 )
+from panda_ophyd.loading import TableStatus
 from panda_ophyd.sequences import GateGuard
 
 
@@ -84,7 +85,7 @@ async def test_a_scan_goes_on_in_the_middle_of_a_pass(panda, fly):
 async def gates(panda: Any, number: int) -> None:
     for _ in range(number):
         await panda.bits.a.set(1)
-        while await panda.seq[1].table_line.get_value() < 3:  # it waits for the gate to fall
+        while await panda.seq[1].table_line.get_value() < 3:  # noqa: ASYNC110  it falls
             await asyncio.sleep(0)
         await panda.bits.a.set(0)
 
@@ -119,6 +120,14 @@ async def test_a_table_is_played_as_it_is_given(panda, fly):
     logic = StaticSeqTableFlyableLogic(panda.seq[1])
     rows = await fly(logic, SeqTableInfo(sequence_table=table, repeats=2), 10)
     assert rows.ticks("GATE_DURATION") == ([1250] * 3 + [2500] * 2) * 2
+
+
+async def test_a_state_that_does_not_go_with_the_line_is_no_error(panda):
+    """They are read one after the other while the block goes on."""
+    logic = TimeResolvedFlyableLogic(panda.seq[1])
+    await logic.on_prepare(TimeInfo([(5, 1e-3, 1e-3)]))
+    status = TableStatus("WAIT_TRIGGER", "OK", repeat=1, line=1, line_repeat=1)
+    assert await logic.sequencer._waits_for(status) == ("", {})
 
 
 async def test_a_sequencer_that_somebody_disables_is_no_success(simulator, panda, fly):

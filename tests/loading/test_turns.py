@@ -147,7 +147,11 @@ async def test_a_line_of_many_repeats_is_split_where_tables_end():
         await box.feed(loading, step=9 * PERIOD)
         await box.run(200 * PERIOD)
         stamps = await box.stamps()
-        assert loading.frames_done(await loading.check()) == loading.total_frames == 630
+        status = await loading.check()
+        assert loading.frames_done(status) == loading.total_frames == 630
+        # of 70 lines that were given, the last one was not split
+        assert status.line > 70
+        assert loading.place(status) == (1, 70, 9)
     assert Counter(b - a for a, b in pairwise(stamps)) == {PERIOD: 629}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -13,7 +15,9 @@ import numpy as np
 import pytest
 from bluesky.run_engine import RunEngine, call_in_bluesky_event_loop
 from ophyd_async.core import StaticFilenameProvider, StaticPathProvider, init_devices
+from ophyd_async.fastcs import panda as upstream
 
+import panda_ophyd.flyers
 from panda_ophyd import HDFPanda, PandaError
 from panda_ophyd.encoders import BoundAxis, Encoder
 from panda_simulator import Simulator, serve_in_thread
@@ -52,6 +56,16 @@ class Beamline:
                 await signal.set(value)
 
         call_in_bluesky_event_loop(all_of())
+
+    def pause_after(self, rows: int) -> None:
+        """Ask for a pause, as somebody at the keyboard does, once so many rows are there."""
+
+        def watch() -> None:
+            while self.engine.state != "running" or self.get(self.panda.data.num_captured) < rows:
+                time.sleep(0.005)
+            self.engine.request_pause()
+
+        threading.Thread(target=watch, daemon=True).start()
 
     def get(self, signal: Any) -> Any:
         return call_in_bluesky_event_loop(signal.get_value())
@@ -143,3 +157,9 @@ def beamline(engine: RunEngine, tmp_path: Path) -> Iterator[Make]:
             return line
 
         yield make
+
+
+@pytest.fixture(params=[upstream, panda_ophyd.flyers], ids=["upstream", "ours"])
+def logics(request: pytest.FixtureRequest) -> Any:
+    """Where a plan takes its logics from."""
+    return request.param

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import numpy as np
@@ -50,18 +49,9 @@ def test_steps_that_are_no_whole_counts_are_refused_with_what_to_do(beamline):
     assert line.documents == []
 
 
-def pause_after(line: Any, rows: int) -> None:
-    def watch() -> None:
-        while line.get(line.panda.data.num_captured) < rows:
-            pass
-        line.engine.request_pause()
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def test_a_paused_compare_goes_on_at_the_position_that_is_next(beamline):
-    line = beamline(1.0)
-    pause_after(line, 8)
+    line = beamline(0.5)
+    line.pause_after(8)
     with pytest.raises(RunEngineInterrupted):
         line.run(pcomp_scan(line.panda, line.axes["x"], 1.0, 2.9, 20, velocity=2.0))
     assert 8 <= line.get(line.panda.data.num_captured) < 20

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import numpy as np
@@ -24,25 +23,14 @@ def counts_off(x: Any) -> float:
     return float(np.round(abs(x - (1.0 + 0.1 * np.arange(FRAMES))).max() * 1000, 6))
 
 
-def pause_after(line: Any, rows: int) -> None:
-    """Ask for a pause, as somebody at the keyboard does, once so many rows are there."""
-
-    def watch() -> None:
-        while line.get(line.panda.data.num_captured) < rows:
-            pass
-        line.engine.request_pause()
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
 def interrupted(line: Any, plan: Any, rows: int = 37) -> None:
-    pause_after(line, rows)
+    line.pause_after(rows)
     with pytest.raises(RunEngineInterrupted):
         line.run(plan)
 
 
 def test_a_paused_scan_has_every_frame_once_and_whole(beamline):
-    line = beamline(2.0)
+    line = beamline(0.5)
     interrupted(line, fly_spec(line.panda, scan(), line.axes, deadtime=1e-4))
     assert line.ask("*PCAP.COMPLETION?") == "OK =Disarmed\n"
     assert line.ask("SEQ1.ENABLE?") == "OK =ZERO\n"
@@ -69,10 +57,10 @@ def test_a_paused_scan_has_every_frame_once_and_whole(beamline):
 
 
 def test_a_scan_can_be_paused_again_and_again(beamline):
-    line = beamline(2.0)
+    line = beamline(0.5)
     interrupted(line, fly_spec(line.panda, scan(), line.axes, deadtime=1e-4), 10)
-    for rows in (40, 70):
-        pause_after(line, rows)
+    for rows in (35, 60):
+        line.pause_after(rows)
         with pytest.raises(RunEngineInterrupted):
             line.engine.resume()
     line.engine.resume()
@@ -82,7 +70,7 @@ def test_a_scan_can_be_paused_again_and_again(beamline):
 
 
 def test_a_scan_that_is_given_up_leaves_box_and_file_in_order(beamline):
-    line = beamline(2.0)
+    line = beamline(0.5)
     velocity = line.get(line.axes["x"].motor.velocity)
     interrupted(line, fly_spec(line.panda, scan(), line.axes, deadtime=1e-4))
     line.engine.abort("had enough")

@@ -87,3 +87,13 @@ def test_a_motor_that_is_not_given_is_told_before_anything_moves(beamline):
         line.run(fly_spec(line.panda, slide(), {"x": line.axes["x"]}))
     assert line.documents == []
     assert line.ask("INENC1.VAL?") == "OK =0\n"
+
+
+def test_with_a_dwell_each_frame_is_entered_from_rest(beamline):
+    line = beamline(50.0)
+    line.run(fly_spec(line.panda, Linspace("x", 1.0, 2.0, 6), line.axes, dwell=0.1))
+    rows = line.rows()
+    assert rows["x"] == pytest.approx(np.linspace(1, 2, 6), abs=0.001)
+    # it stands between two of them, which takes its ramps
+    assert np.diff(rows.ticks("TS_START")).min() > 0.3 * 125e6
+    assert line.named("start")[0]["num_windows"] == 6

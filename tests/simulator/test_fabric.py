@@ -430,6 +430,7 @@ def test_an_axis_stands_when_the_box_has_seen_it_stand_not_when_the_clock_says_s
     now = [0.0]
     bench = make_bench(RealTimeClock(seconds=lambda: now[0]))
     axis = bench.world.axes["x"]
+    axis.acceleration, axis.velocity = 10_000.0, 100.0  # there in some 80,000 ticks
     end = axis.move(0.001)
     # too much for one look: a loop that changes at every tick, and is observed
     bench.world.observe("TTLOUT", 1, lambda tick, level: None)

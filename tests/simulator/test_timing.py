@@ -17,6 +17,7 @@ from panda_simulator.timing import (
     Recording,
     ScriptError,
     SteppedBox,
+    TableWrite,
     diagram_of,
     parse_script,
     play,
@@ -801,3 +802,17 @@ show: [TTLIN1.VAL]
 until: 20
 """)
     assert diagram.edges("TTLIN1.VAL").pairs() == [(3, 1), (7, 0)]
+
+
+async def test_a_recording_tells_of_writes_to_tables_and_the_box_takes_them():
+    async with Simulator(speed="stepped") as simulator:
+        recording = Recording(simulator.box, simulator.world, ())
+        recording.watch_tables()
+        for command in ("SEQ1.TABLE<\n1\n0\n3\n2\n", "SEQ2.TABLE<\n", "SEQ2.TABLE<<\n1\n0\n3\n2\n"):
+            assert simulator._server.command(command) == "OK\n"
+        assert recording.tables == [
+            TableWrite("SEQ", 1, 4, streaming=False),
+            TableWrite("SEQ", 2, 0, streaming=False),
+            TableWrite("SEQ", 2, 4, streaming=True),
+        ]
+        assert simulator._server.command("SEQ1.TABLE.LENGTH?") == "OK =4\n"

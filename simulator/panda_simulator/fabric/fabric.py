@@ -24,9 +24,10 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from panda_simulator.behaviours import Backlog, Inenc, RegisterFile, Track
+from panda_simulator.behaviours import Backlog, Inenc, Track
 from panda_simulator.clock import Clock
 from panda_simulator.fabric.agenda import Agenda, Instance
+from panda_simulator.fabric.alarm import Alarm
 from panda_simulator.fabric.capture import REPORTED, Acquisition
 from panda_simulator.fabric.engine import Engine
 from panda_simulator.fabric.latency import DOCUMENTED, HARDWARE
@@ -93,7 +94,7 @@ class Fabric:
         self._slices = Slices(self._engine, clock, hand_on)
         self._pace = Pace()
         self._work = asyncio.Event()
-        self._alarm = Instance("", 0, RegisterFile())
+        self._alarm = Alarm(self._agenda, self._engine.connectors)
         for (block, number, name), value in readings.items():
             self._wiring.hold(self._wiring.instances[block, number], name, value)
         world.attach(self)
@@ -261,10 +262,10 @@ class Fabric:
             self._engine.look_again(instance, tick)
             self._work.set()
 
-    def wake_at(self, tick: int) -> None:
+    def wake_at(self, tick: int, then: Callable[[int], None] | None = None) -> None:
         """Let time come to a tick at which no block has anything to do (world.Box.wake_at)."""
         self._engine.leaps.forget()
-        self._agenda.at(max(tick, self._engine.tick + 1), self._alarm)
+        self._alarm.set(max(tick, self._engine.tick + 1), then)
         self._work.set()
 
     def encoder_plugged(self, number: int, track: Track) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from panda_simulator.behaviours import Inenc, Outputs, Pcap, Track
 from panda_simulator.box import Box
@@ -35,6 +36,16 @@ class Capture:
 
     acquisition: int
     tick: int
+
+
+@dataclass(frozen=True, slots=True)
+class TableWrite:
+    """What was written to a table: as a whole, no words being to clear it, or as a segment."""
+
+    block: str
+    number: int
+    words: int
+    streaming: bool
 
 
 class _Lane:
@@ -148,6 +159,7 @@ class Recording:
         self._fabric = fabric
         self.signals: dict[str, Signal] = {}
         self.captures: list[Capture] = []
+        self.tables: list[TableWrite] = []
         self._lanes: dict[str, _Lane] = {}
         self._axes: dict[str, AxisHistory] = {}
         self._outputs: dict[str, TrackHistory] = {}
@@ -190,6 +202,18 @@ class Recording:
                 self.captures.append(Capture(self._acquisition, tick))
 
         probe.watch(_ignore, after)
+
+    def watch_tables(self) -> None:
+        """Record from now on what is written to tables, into `tables`."""
+        write = self._fabric.write_table
+
+        def watched(
+            block: str, number: int, words: NDArray[np.uint32], *, streaming: bool, last: bool
+        ) -> None:
+            write(block, number, words, streaming=streaming, last=last)
+            self.tables.append(TableWrite(block, number, len(words), streaming))
+
+        self._fabric.write_table = watched
 
     def __getitem__(self, name: str) -> Edges:
         """Return the edges of a signal up to now.
