@@ -53,9 +53,9 @@ SOONEST_FLUSH = 0.1
 """Seconds between flushes when 0 is asked for: the server hands rows over every 0.1 s at most
 (protocol.md 8.6), so flushing more often writes nothing more."""
 
-AWAY_TIMEOUT = 3.0
-"""Seconds for which nothing may come of END when the link to the box is lost: the data
-connection may live on, and a network that drops packets takes that long at worst."""
+FAILED_TIMEOUT = 3.0
+"""Seconds for which nothing may come of END when the capture has failed already, or the link is
+lost: rows may still be on their way, and a network that drops packets takes that long at worst."""
 
 SET_BY_FLYERS = ("too-close", "link", "disk-speed")
 """Pre-flight checks whose outcome changes when a flyer writes its table."""
@@ -332,7 +332,8 @@ class DataBlockState(DataSignals):
             return
         flight.phase = Phase.STOPPED
         try:
-            timeout = DRAIN_TIMEOUT if self._session.lost is None else AWAY_TIMEOUT
+            hopeful = self._session.lost is None and flight.capture.error is None
+            timeout = DRAIN_TIMEOUT if hopeful else FAILED_TIMEOUT
             await flight.capture.close(timeout=timeout)
         except PandaError as exc:
             self.capturing.show(False)

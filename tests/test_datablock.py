@@ -11,9 +11,9 @@ from ophyd_async.fastcs.panda import PandaCaptureMode
 
 from panda_ophyd import (
     Capture,
-    CaptureError,
     FieldValueError,
     PandaConnectionError,
+    PandaError,
     WriterError,
     datablock,
 )
@@ -278,20 +278,23 @@ async def test_opening_that_is_given_up_leaves_nothing_behind(
     await children.data.capture.set(False)
 
 
-async def test_a_box_that_is_away_is_not_waited_for_as_long_as_one_that_answers(
-    panda, tmp_path, monkeypatch
+@pytest.mark.parametrize("failure", ["link", "capture"])
+async def test_what_has_failed_is_not_waited_for_as_long_as_what_goes_well(
+    panda, tmp_path, monkeypatch, failure
 ):
-    monkeypatch.setattr(datablock, "AWAY_TIMEOUT", 0.2)
+    monkeypatch.setattr(datablock, "FAILED_TIMEOUT", 0.2)
+    # not the eight seconds that END may take when it is known to come
+    monkeypatch.setattr(datablock, "DRAIN_TIMEOUT", 60.0)
+    monkeypatch.setattr(datablock, "disarm_afresh", stays_away)
     children = await ready(panda, tmp_path, "rows.h5")
     await children.data.capture.set(True)
     await children.pcap.arm.set(True)
-    await children.bits.a.set(1)
-    monkeypatch.setattr(datablock, "disarm_afresh", stays_away)
-    session = panda._panda_connector.session
-    session._fail(PandaConnectionError("the cable is pulled"))
-    # not the eight seconds that END may take when it is known to come
-    with pytest.raises(CaptureError, match=r"END did not come.* 0\.2 s"):
-        await panda._panda_connector.data.close()
+    if failure == "link":
+        children._panda_connector.session._fail(PandaConnectionError("the cable is pulled"))
+    else:
+        children._panda_connector.data.flight.capture.fail(WriterError("disk", "no room"))
+    with pytest.raises(PandaError, match=r"END did not come.* 0\.2 s|no room"):
+        await asyncio.wait_for(children._panda_connector.data.close(), 5)
 
 
 async def stays_away(*_: object) -> str:
