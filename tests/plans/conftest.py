@@ -135,6 +135,9 @@ def beamline(engine: RunEngine, tmp_path: Path) -> Iterator[Make]:
         def make(speed: Speed = 50.0, **options: Any) -> Beamline:
             simulator = stack.enter_context(serve_in_thread(speed=speed, **options))
             provider = StaticPathProvider(StaticFilenameProvider("scan"), tmp_path)
+            for name in "xyz":  # which come quickly to where a scan begins
+                axis = simulator.world.axes[name]
+                simulator.call(vars(axis).update, {"velocity": 20.0, "acceleration": 100.0})
             with init_devices():
                 panda: Any = HDFPanda(simulator.address, provider, name="panda")
                 motors = {
