@@ -180,8 +180,8 @@ def test_row_22_upstream_takes_levels_only_and_ours_edges_too(engine, upstream, 
     set_mock_value(panda.data.datasets, DATASETS)
     info = TriggerInfo(number_of_events=1, trigger=DetectorTrigger.EXTERNAL_EDGE, livetime=0.1)
 
+    @bpp.stage_decorator([panda])  # which waits until it is unstaged, as the RunEngine does not
     def plan() -> Any:
-        yield from bps.stage(panda, wait=True)
         yield from bps.prepare(panda, info, wait=True)
 
     if made == "ours":
