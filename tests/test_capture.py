@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
+import time
 import threading
 
 import h5py
@@ -742,6 +743,18 @@ class TestSettled:
             await capture.wait_ended()
             await capture.settled(99, timeout=20)  # no more will come
         assert holds(path, range(9))["complete"]
+
+    async def test_rows_are_counted_when_whoever_documents_them_was_told(self, panda, path):
+        told: list[int] = []
+        async with capturing(panda, path, on_rows=told.append) as (capture, sender):
+            sender.write(header() + frame(0, 5))
+            while capture._store.rows < 5:  # the loop has no turn meanwhile
+                time.sleep(0.01)  # noqa: ASYNC251
+            assert (capture.rows, told) == (0, [])
+            await capture.settled(5, timeout=20)
+            assert (capture.rows, told) == (5, [5])
+            sender.write(end(5))
+            await capture.wait_ended()
 
     async def test_it_does_not_wait_longer_than_it_may(self, panda, path):
         async with capturing(panda, path) as (capture, sender):

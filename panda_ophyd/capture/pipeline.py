@@ -120,8 +120,8 @@ class Capture:
 
     @property
     def rows(self) -> int:
-        """How many rows can be read from the file."""
-        return self._store.rows
+        """How many rows can be read from the file; `on_rows` was told of them."""
+        return self._shown_rows
 
     @property
     def received(self) -> int:
@@ -160,7 +160,7 @@ class Capture:
     @property
     def verdict(self) -> Verdict:
         """What can be said of the file by now; final after `close`."""
-        records, rows, error = self._store.records, self.rows, self.error
+        records, rows, error = self._store.records, self._store.rows, self.error
         short = error.reason if isinstance(error, CaptureError) else None
         failure = None if error is None else str(error).removeprefix(f"{self.path}: ")
         lengths = {dataset.name: rows for dataset in self.datasets}
@@ -184,7 +184,7 @@ class Capture:
     @property
     def first_row(self) -> int:
         """The same, or where those of the next would begin."""
-        return self.rows if (begins := self.begins) is None else begins
+        return self._store.rows if (begins := self.begins) is None else begins
 
     def expect(self) -> None:
         """Note that PCAP was armed for this capture: its header and END will come.
@@ -310,7 +310,7 @@ class Capture:
                 self.fail(outcome)
 
     def _tell(self) -> None:
-        received, rows = self.received, self.rows
+        received, rows = self.received, self._store.rows
         if received > self._shown_received:
             self._shown_received = received
             if self._on_received:

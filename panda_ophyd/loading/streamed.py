@@ -12,7 +12,13 @@ from panda_ophyd.errors import SequenceError
 from panda_ophyd.loading.ahead import Ahead
 from panda_ophyd.loading.base import Kind, Loading, poll_period
 from panda_ophyd.loading.chunks import Chunk, Cutter
-from panda_ophyd.loading.faults import STREAMING, STREAMING_LAST, find_stream_fault, has_started
+from panda_ophyd.loading.faults import (
+    STREAMING,
+    STREAMING_LAST,
+    find_fault,
+    find_stream_fault,
+    has_started,
+)
 from panda_ophyd.loading.ledger import Ledger
 from panda_ophyd.loading.port import TablePort, TableStatus
 
@@ -120,6 +126,9 @@ class StreamedTable(Loading):
         self._torn = True
         try:
             await self.port.write(chunk.words, append=True, last=last)
+        except SequenceError as refused:
+            forget()
+            raise await self._cause(refused) from refused
         except Exception:
             forget()
             raise
@@ -129,6 +138,13 @@ class StreamedTable(Loading):
         mode, wanted = await self.port.mode(), STREAMING_LAST if last else STREAMING
         if mode != wanted:
             raise self._error(f"its table has MODE {mode or 'none'} after a write, not {wanted}")
+
+    async def _cause(self, refused: SequenceError) -> SequenceError:
+        """Return why a segment was refused: a stop may be between two looks, and is the cause."""
+        status = await self.port.status()
+        begun = bool(self._before.state)  # else HEALTH is as an earlier run left it
+        fault = find_fault(status, self._before) if begun else None
+        return self._error(fault, status) if fault else refused
 
     def _raise_for(self, status: TableStatus) -> None:
         if fault := find_stream_fault(status, self._before, last=self._last_sent):

@@ -105,6 +105,29 @@ async def test_a_stop_is_told_with_block_health_line_and_frames(health, words):
     assert (error.block, error.health, error.line, error.frames_done) == ("SEQ1", health, 33, 32)
 
 
+async def test_a_stream_that_ran_dry_after_the_last_look_is_told_when_a_segment_is_refused():
+    port = FakePort()
+    loading = await started(port, batches(1000))
+    write, looks = port.write, 0
+
+    async def late(words, **options) -> None:
+        port.play(8)
+        port._set(state="UNREADY", health="DMA underrun", line=71, line_repeat=1)
+        await write(words, **options)
+
+    def look(port: FakePort) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            port.play(1)
+
+    port.write, port.on_status = late, look
+    with pytest.raises(SequenceError, match="ran dry") as caught:
+        await loading.feed()
+    error = caught.value
+    assert (error.health, error.line, error.frames_done) == ("DMA underrun", 71, 70)
+
+
 async def test_health_that_an_earlier_run_left_is_no_fault():
     port = FakePort()
     port._set(health="DMA underrun", repeat=1, line=33, line_repeat=1)

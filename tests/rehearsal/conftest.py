@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -53,14 +54,28 @@ class Tap:
         self._port = port
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._server.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._sockets = [self._server]
+        self._threads: list[threading.Thread] = []
+        self._start(self._accept)
 
     def close(self) -> None:
-        self._server.close()
+        """Leave neither a thread nor a socket to a later test."""
+        for each in self._sockets:
+            with suppress(OSError):  # its peer may be gone; a thread that waits for it wakes up
+                each.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(10)
+        for each in self._sockets:
+            each.close()
 
     @property
     def lines(self) -> list[str]:
         return self.sent.decode("latin-1").splitlines()
+
+    def _start(self, target: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=target, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
 
     def _accept(self) -> None:
         while True:
@@ -68,18 +83,19 @@ class Tap:
                 near, _ = self._server.accept()
             except OSError:
                 return
+            self._sockets.append(near)
             far = socket.create_connection(("127.0.0.1", self._port))
+            self._sockets.append(far)
             for source, target, keep in ((near, far, True), (far, near, False)):
-                threading.Thread(
-                    target=self._pass_on, args=(source, target, keep), daemon=True
-                ).start()
+                self._start(self._pass_on, source, target, keep)
 
     def _pass_on(self, source: socket.socket, target: socket.socket, keep: bool) -> None:
-        while data := source.recv(1 << 16):
-            if keep:
-                self.sent += data
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
+        with suppress(OSError):  # either may be gone
+            while data := source.recv(1 << 16):
+                if keep:
+                    self.sent += data
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
 
 
 @pytest.fixture
