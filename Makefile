@@ -11,8 +11,10 @@ READY := $(VENV)/.installed
 demo: $(READY)
 	$(BIN)/panda-ophyd demo $(DEMO_ARGS)
 
+# Tests wait more than they work: two at a time take half as long. One at a time: TEST_WORKERS=0
+TEST_WORKERS ?= auto
 test: $(READY)
-	$(BIN)/python -m pytest $(TEST_ARGS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --maxprocesses 4 --dist worksteal $(TEST_ARGS)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/connect.py $(BENCH_ARGS)
