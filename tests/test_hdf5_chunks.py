@@ -139,3 +139,18 @@ def test_large_chunks_begin_at_pages_and_whole_ones_at_blocks_of_pages(
         assert any(begin % 65536 for begin in begins)
     # What lies between chunks is little, whatever their size
     assert path.stat().st_size < 40 * chunk * 12 * 1.2
+
+
+def test_a_file_keeps_no_more_of_a_dataset_than_the_chunk_under_way(tmp_path):
+    writer = Hdf5Writer(FileOptions(chunk=1024))
+    writer.create(tmp_path / "scan.h5")
+    datasets = [
+        Dataset(name, np.dtype(kind), 1024, {}) for name, kind in (("x", "<f8"), ("y", "<i4"))
+    ]
+    writer.open(datasets, {})
+    kept = {
+        name: growing.dataset.id.get_access_plist().get_chunk_cache()[1]
+        for name, growing in writer._datasets.items()
+    }
+    writer.close()
+    assert kept == {"x": 2 * 1024 * 8, "y": 2 * 1024 * 4}

@@ -45,7 +45,7 @@ from panda_ophyd.writers.base import (
     check_dataset_names,
 )
 from panda_ophyd.writers.hdf5_acquisitions import put_acquisition
-from panda_ophyd.writers.hdf5_chunks import GrowingDataset
+from panda_ophyd.writers.hdf5_chunks import GrowingDataset, cache_of
 from panda_ophyd.writers.hdf5_compression import filters
 from panda_ophyd.writers.hdf5_entry import identify, make_entry, promise, pronounce
 from panda_ophyd.writers.hdf5_locking import make_file
@@ -146,6 +146,7 @@ class Hdf5Writer(Writer):
                     maxshape=(None,),
                     chunks=(dataset.chunk,),
                     dtype=dataset.dtype,
+                    **cache_of(dataset.chunk * dataset.dtype.itemsize),
                     **self._filters,
                 )
                 for name, value in dataset.attributes.items():
