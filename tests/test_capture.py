@@ -3,8 +3,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import struct
-import time
 import threading
+import time
 
 import h5py
 import numpy as np
